@@ -1,0 +1,12 @@
+/** What the library tells while it works: the same objects that `dbs --json` prints, one a line. */
+import type { SkippedSource } from './format/items.ts';
+
+export type Phase = 'read' | 'write' | 'verify' | 'check' | 'restore' | 'repair';
+
+export type BackupEvent =
+  /** At most ten times a second. `total` where it is known. */
+  | { type: 'progress'; phase: Phase; bytes: number; total?: number; rows?: number; files?: number }
+  | { type: 'entity'; name: string; rows: number }
+  | ({ type: 'skipped' } & { source: SkippedSource })
+  | { type: 'healed'; block: number; how: 'copy' | 'rows' | 'columns' | 'outer' }
+  | { type: 'warning'; code: string; message: string };

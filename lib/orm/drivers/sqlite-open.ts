@@ -1,0 +1,164 @@
+/** From an ORM to our own connection on the same SQLite database. */
+import { existsSync, realpathSync } from 'node:fs';
+import { isAbsolute, resolve } from 'node:path';
+import { ConfigError, SourceError } from '../../errors.ts';
+import { type ConnectionLike, type OrmLike, setting } from '../orm-like.ts';
+import { type NativeDatabase, type SqliteHandle, SyncSqliteHandle } from './sqlite-connection.ts';
+import { ident, literal } from './sqlite-sql.ts';
+import { openSqlite3, type Sqlite3Module } from './sqlite3-connection.ts';
+
+/** Knex's client, as MikroORM 6 holds it. */
+interface KnexClient {
+  driver: unknown;
+  driverName?: string;
+  connectionSettings: { filename?: string } & Record<string, unknown>;
+  acquireConnection(): Promise<NativeDatabase>;
+  releaseConnection(connection: unknown): Promise<void>;
+}
+
+/** How to open one more connection, and what tells two databases apart. */
+export interface SqliteLocation {
+  /** The file's real path, or `memory:<n>`. */
+  identity: string;
+  open(): Promise<SqliteHandle>;
+}
+
+type NativeConstructor = new (file: string, options?: object) => NativeDatabase;
+
+/** Milliseconds that we wait for somebody else's lock. */
+const BUSY_TIMEOUT = 5000;
+const REMOTE = /^(https?|wss?|libsql):/i;
+
+const memories = new WeakMap<object, number>();
+let memoryCount = 0;
+
+/** @throws ConfigError ERR_CONFIG_SQLITE_CLIENT where the native client is out of reach */
+export async function locate(orm: OrmLike): Promise<SqliteLocation> {
+  if (!(await orm.isConnected())) await orm.connect();
+  const connection = orm.em.getConnection() as ConnectionLike;
+  return connection.getKnex
+    ? locateKnex(orm, connection.getKnex() as { client: KnexClient })
+    : locateNative(orm, connection);
+}
+
+function locateKnex(orm: OrmLike, { client }: { client: KnexClient }): SqliteLocation {
+  const file = client.connectionSettings.filename ?? '';
+  const asynchronous = client.driverName === 'sqlite3';
+  if (inMemory(file)) {
+    return {
+      identity: memoryIdentity(client),
+      async open() {
+        // The pool of an in-memory database has one connection: while we hold it, the app's queries wait.
+        const native = await client.acquireConnection();
+        const handle = asynchronous ? openSqlite3(native) : new SyncSqliteHandle(native, true);
+        return sharedHandle(await handle, () => client.releaseConnection(native));
+      },
+    };
+  }
+  return {
+    identity: identityOf(file),
+    async open() {
+      mustExist(file);
+      if (asynchronous) return prepare(orm, await openSqlite3(client.driver as Sqlite3Module, file));
+      const Native = client.driver as NativeConstructor;
+      return prepare(orm, new SyncSqliteHandle(new Native(file, { ...client.connectionSettings })));
+    },
+  };
+}
+
+async function locateNative(orm: OrmLike, connection: ConnectionLike): Promise<SqliteLocation> {
+  const file = String(setting(orm, 'dbName') ?? '');
+  const native = await nativeClient(orm, connection);
+  if (inMemory(file)) {
+    if (!native.client) throw unreachable();
+    const shared = native.client;
+    return { identity: memoryIdentity(shared), open: async () => sharedHandle(new SyncSqliteHandle(shared, true)) };
+  }
+  const options = setting(orm, 'driverOptions');
+  const plain = typeof options === 'object' && options !== null && !('createDriver' in options) ? options : {};
+  return {
+    identity: identityOf(file),
+    async open() {
+      mustExist(file);
+      return prepare(orm, new SyncSqliteHandle(new native.Native(file, { ...plain })));
+    },
+  };
+}
+
+async function nativeClient(orm: OrmLike, connection: ConnectionLike) {
+  try {
+    const client = (await connection.getNativeClient?.()) as NativeDatabase | undefined;
+    if (client) return { client, Native: client.constructor as NativeConstructor };
+  } catch {
+    // Owned by a dialect of the app's: see below.
+  }
+  const dialect = setting(orm, 'driverOptions') as object | undefined;
+  if (dialect?.constructor?.name !== 'NodeSqliteDialect') throw unreachable();
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite') as unknown as { DatabaseSync: NativeConstructor };
+  return { client: undefined, Native: DatabaseSync };
+}
+
+function unreachable(): ConfigError {
+  return new ConfigError(
+    'ERR_CONFIG_SQLITE_CLIENT',
+    'The SQLite connection is owned by the dialect or Kysely instance in "driverOptions", so no second one can be opened beside it. Give "dbName" and let MikroORM (7.2 or later) open it, or back up with a separate ORM configuration.',
+  );
+}
+
+function inMemory(file: string): boolean {
+  return file === '' || file === ':memory:' || /^file:.*(:memory:|mode=memory)/.test(file);
+}
+
+function memoryIdentity(of: object): string {
+  let n = memories.get(of);
+  if (n === undefined) memories.set(of, (n = ++memoryCount));
+  return `memory:${n}`;
+}
+
+function identityOf(file: string): string {
+  if (REMOTE.test(file)) return new URL(file).host;
+  const path = isAbsolute(file) ? file : resolve(file);
+  return existsSync(path) ? realpathSync(path) : path;
+}
+
+function mustExist(file: string): void {
+  // A second connection would create an empty database in its place.
+  if (!REMOTE.test(file) && !file.startsWith('file:') && !existsSync(file))
+    throw new SourceError(
+      'ERR_SOURCE_NO_DATABASE',
+      `The database file ${file} does not exist. Check "dbName" in the MikroORM configuration, and the folder this runs in.`,
+    );
+}
+
+/** Session settings and attached databases, which every connection has for itself. */
+async function prepare(orm: OrmLike, db: SqliteHandle): Promise<SqliteHandle> {
+  try {
+    await db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
+    const attached = setting(orm, 'attachDatabases') as { name: string; path: string }[] | undefined;
+    for (const { name, path } of attached ?? []) {
+      await db.exec(
+        `ATTACH DATABASE ${literal(resolve(String(setting(orm, 'baseDir') ?? '.'), path))} AS ${ident(name)}`,
+      );
+    }
+    return db;
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+/** The app's own connection: given back, never closed. */
+function sharedHandle(handle: SqliteHandle, release: () => Promise<void> = async () => {}): SqliteHandle {
+  let open = true;
+  return {
+    flavour: handle.flavour,
+    exec: (sql) => handle.exec(sql),
+    all: (sql, params) => handle.all(sql, params),
+    scan: (sql) => handle.scan(sql),
+    prepare: (sql) => handle.prepare(sql),
+    async close() {
+      if (open) await release();
+      open = false;
+    },
+  };
+}

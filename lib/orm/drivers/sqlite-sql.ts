@@ -1,0 +1,29 @@
+/** Small pieces of SQLite's SQL. */
+
+/** A quoted identifier. */
+export function ident(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A quoted string literal. */
+export function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** A table with its schema, where it has one (an attached database). */
+export function qualified(ref: { schema?: string; table: string }): string {
+  return ref.schema === undefined ? ident(ref.table) : `${ident(ref.schema)}.${ident(ref.table)}`;
+}
+
+/** The largest integer that a JSON number carries exactly everywhere. */
+export const MAX_SAFE = 9007199254740991n;
+
+/** SQLite's own rule (sqlite.org/datatype3.html, 3.1): which affinity a declared type gives. */
+export function affinity(type: string): 'INTEGER' | 'TEXT' | 'BLOB' | 'REAL' | 'NUMERIC' {
+  const t = type.toUpperCase();
+  if (t.includes('INT')) return 'INTEGER';
+  if (t.includes('CHAR') || t.includes('CLOB') || t.includes('TEXT')) return 'TEXT';
+  if (t.includes('BLOB') || t === '') return 'BLOB';
+  if (t.includes('REAL') || t.includes('FLOA') || t.includes('DOUB')) return 'REAL';
+  return 'NUMERIC';
+}

@@ -1,0 +1,210 @@
+/**
+ * Rows into SQLite. Two ways: plain INSERT where the table is empty, and an upsert by primary key that changes only
+ * rows that differ, so that what happened can be counted without looking rows up one by one.
+ *
+ * @see sqlite-read.ts
+ */
+import { FormatError, RestoreError } from '../../errors.ts';
+import type { Cell, EntityCounts, TablePlan, TableWriter } from '../driver.ts';
+import type { SqliteTable } from './sqlite-catalog.ts';
+import { decodeCell, type Form, showCell } from './sqlite-cells.ts';
+import type { Bind, SqliteHandle, SqliteStatement } from './sqlite-connection.ts';
+import { DeferredRows } from './sqlite-deferred.ts';
+import { restoreError, uniqueClash } from './sqlite-errors.ts';
+import { ident, qualified } from './sqlite-sql.ts';
+
+/** Statements kept prepared: one for plain values and a few for rows with casts. */
+const MAX_STATEMENTS = 32;
+
+/** Where a row would break a unique constraint. */
+export interface Clash {
+  /** The row's key: `id=7`. */
+  row: string;
+  columns: string[];
+}
+
+export class SqliteTableWriter implements TableWriter {
+  readonly plan: TablePlan;
+  readonly target: SqliteTable;
+  readonly #db: SqliteHandle;
+  readonly #merging: boolean;
+  /** Positions of the cells that are written, and the target's columns for them. */
+  readonly #cells: number[] = [];
+  readonly columns: string[] = [];
+  readonly #keyCells: number[];
+  readonly #statements = new Map<string, SqliteStatement>();
+  #values: Bind[] = [];
+  #forms: Form[] = [];
+  #deferred: DeferredRows | undefined;
+  #rows = 0;
+  #changed = 0;
+  #before = 0;
+
+  private constructor(db: SqliteHandle, plan: TablePlan, before: number) {
+    this.#db = db;
+    this.plan = plan;
+    this.target = plan.target as SqliteTable;
+    this.#before = before;
+    this.#merging = before > 0;
+    plan.columns.forEach((column, i) => {
+      if (column === null) return;
+      this.#cells.push(i);
+      this.columns.push(column);
+    });
+    this.#keyCells = this.target.primaryKey.map((column) => plan.columns.indexOf(column));
+    if (this.#merging && (!this.#keyCells.length || this.#keyCells.includes(-1))) throw noKey(plan);
+  }
+
+  /** @throws RestoreError ERR_RESTORE_NO_PRIMARY_KEY where rows cannot be told apart and the table is not empty */
+  static async open(db: SqliteHandle, plan: TablePlan): Promise<SqliteTableWriter> {
+    return new SqliteTableWriter(db, plan, await countRows(db, plan.target));
+  }
+
+  async write(rows: Cell[][]): Promise<void> {
+    for (const row of rows) {
+      if (row.length !== this.plan.columns.length) throw wrongLength(this.plan, row.length);
+      this.#rows++;
+      const settled = this.tryRow(row);
+      const clash = settled instanceof Promise ? await settled : settled;
+      if (!clash) continue;
+      // In an empty table nothing that comes later could make room.
+      if (!this.#merging) throw clashError(this.plan, [clash]);
+      this.#deferred ??= await DeferredRows.open(this.#db, this);
+      await this.#deferred.add(row);
+    }
+  }
+
+  async end(): Promise<EntityCounts> {
+    if (this.#deferred) {
+      const left = await this.#deferred.settle();
+      if (left.length) throw clashError(this.plan, left);
+    }
+    if (!this.#merging) return { inserted: this.#rows, updated: 0, untouched: 0 };
+    const inserted = (await countRows(this.#db, this.target)) - this.#before;
+    return { inserted, updated: this.#changed - inserted, untouched: this.#rows - this.#changed };
+  }
+
+  /**
+   * Writes one row; a promise only from an asynchronous module.
+   *
+   * @returns the clash, where a unique constraint refused the row
+   */
+  tryRow(row: Cell[]): Clash | undefined | Promise<Clash | undefined> {
+    try {
+      const changed = this.#run(row);
+      if (typeof changed === 'number') {
+        this.#changed += changed;
+        return undefined;
+      }
+      return changed.then(
+        (n) => {
+          this.#changed += n;
+          return undefined;
+        },
+        (error) => this.#refused(error, row),
+      );
+    } catch (error) {
+      return this.#refused(error, row);
+    }
+  }
+
+  /** The key of a row, for messages: `id=7`. */
+  rowKey(row: Cell[]): string {
+    const names = this.target.primaryKey.length ? this.target.primaryKey : this.columns.slice(0, 3);
+    return names.map((name) => `${name}=${showCell(row[this.plan.columns.indexOf(name)])}`).join(', ');
+  }
+
+  /** The bound values of a row's primary key, with the SQL that compares them. */
+  keyMatch(row: Cell[], alias: string): { sql: string; params: Bind[] } {
+    const values: Bind[] = [];
+    const forms: Form[] = [];
+    this.#keyCells.forEach((cell, i) => {
+      decodeCell(row[cell] as Cell, this.#db.flavour, i, values, forms);
+    });
+    const sql = this.target.primaryKey.map((name, i) => `${alias}.${ident(name)} = ${forms[i]}`).join(' AND ');
+    return { sql, params: values };
+  }
+
+  #refused(error: unknown, row: Cell[]): Clash {
+    const columns = uniqueClash(error);
+    if (columns) return { row: this.rowKey(row), columns };
+    const key = this.rowKey(row);
+    throw restoreError(error, `write the row ${key} of the table "${this.target.table}"`, {
+      table: this.target.table,
+      row: key,
+    });
+  }
+
+  #run(row: Cell[]): number | Promise<number> {
+    const { flavour } = this.#db;
+    let casts = false;
+    for (let i = 0; i < this.#cells.length; i++) {
+      decodeCell(row[this.#cells[i]!] as Cell, flavour, i, this.#values, this.#forms);
+      if (this.#forms[i] !== '?') casts = true;
+    }
+    if (this.#merging && this.#keyCells.some((cell) => row[cell] === null)) throw nullKey(this.plan, this.rowKey(row));
+    const form = casts ? this.#forms.join() : '';
+    let statement = this.#statements.get(form);
+    if (!statement) {
+      if (this.#statements.size >= MAX_STATEMENTS) this.#statements.clear();
+      statement = this.#db.prepare(this.#sql());
+      this.#statements.set(form, statement);
+    }
+    return statement.run(this.#values);
+  }
+
+  #sql(): string {
+    const { target, columns } = this;
+    const list = columns.map(ident).join(', ');
+    if (!columns.length) return `INSERT INTO ${qualified(target)} DEFAULT VALUES`;
+    const insert = `INSERT INTO ${qualified(target)} AS old (${list}) VALUES (${this.#forms.join(', ')})`;
+    if (!this.#merging) return insert;
+    const key = target.primaryKey.map(ident).join(', ');
+    const rest = columns.filter((column) => column !== target.rowidAlias).map(ident);
+    if (!rest.length) return `${insert} ON CONFLICT (${key}) DO NOTHING`;
+    // BINARY and typeof: a column's own collation, or 1 = 1.0, would hide a difference.
+    const differs = rest.map(
+      (c) => `old.${c} COLLATE BINARY IS NOT excluded.${c} OR typeof(old.${c}) <> typeof(excluded.${c})`,
+    );
+    const set = rest.map((c) => `${c} = excluded.${c}`).join(', ');
+    return `${insert} ON CONFLICT (${key}) DO UPDATE SET ${set} WHERE ${differs.join(' OR ')}`;
+  }
+}
+
+async function countRows(db: SqliteHandle, table: { schema?: string; table: string }): Promise<number> {
+  const [row] = await db.all(`SELECT count(*) AS n FROM ${qualified(table)}`);
+  return Number(row?.[0]);
+}
+
+function noKey(plan: TablePlan): RestoreError {
+  return new RestoreError(
+    'ERR_RESTORE_NO_PRIMARY_KEY',
+    `The table "${plan.target.table}" has no primary key in common with the backup and already holds rows, so they cannot be merged. Restore with mode "flush", or leave it out with "except".`,
+    { facts: { table: plan.target.table, entities: plan.source.entities } },
+  );
+}
+
+function nullKey(plan: TablePlan, row: string): RestoreError {
+  return new RestoreError(
+    'ERR_RESTORE_NULL_KEY',
+    `A row of the table "${plan.target.table}" has NULL in its primary key (${row}), so it cannot be merged into a table that holds rows. Restore with mode "flush", or into an empty database.`,
+    { facts: { table: plan.target.table, row } },
+  );
+}
+
+function wrongLength(plan: TablePlan, length: number): FormatError {
+  return new FormatError(
+    'ERR_FORMAT_ROW',
+    `A row of the table "${plan.source.table}" has ${length} cells where the backup's schema says ${plan.columns.length}. Validate the backup.`,
+  );
+}
+
+function clashError(plan: TablePlan, clashes: Clash[]): RestoreError {
+  const shown = clashes.slice(0, 5).map(({ row, columns }) => `${row} (${columns.join(', ')})`);
+  const more = clashes.length > 5 ? ` and ${clashes.length - 5} more` : '';
+  return new RestoreError(
+    'ERR_RESTORE_UNIQUE_CLASH',
+    `The table "${plan.target.table}" already holds other rows with the same unique values as these of the backup: ${shown.join('; ')}${more}. Change or delete those rows, or restore with mode "flush". Nothing was changed.`,
+    { facts: { table: plan.target.table, entities: plan.source.entities, clashes } },
+  );
+}

@@ -1,0 +1,236 @@
+/**
+ * The SQLite driver: one connection of its own, one read transaction for a backup, one write transaction for a restore.
+ *
+ * - File databases are read and written beside the app. In-memory ones have a single connection: it is borrowed, and
+ *   the app's queries wait (6) or must not open a transaction meanwhile (7).
+ * - In journal_mode=WAL writers go on during a backup. With a rollback journal they wait for its rows (not its files).
+ * - TEXT, INTEGER, REAL, BLOB and NULL come back to the bit (one exception: merge takes 0.0 and -0.0 for equal).
+ *   Implicit rowids are not kept, as VACUUM does not keep them either.
+ * - Triggers do not fire during a restore.
+ */
+
+import { SourceError } from '../../errors.ts';
+import type { SequenceSchema, TableSchema } from '../../format/items.ts';
+import type {
+  BeginOptions,
+  DanglingReference,
+  DatabaseDriver,
+  ReadOptions,
+  RestoreWriter,
+  RowBatch,
+  SnapshotReader,
+  TablePlan,
+  TableRef,
+  TableWriter,
+} from '../driver.ts';
+import { type OrmLike, platformNames } from '../orm-like.ts';
+import { describeTable, readMigrations, readSequences, type SqliteTable, serverOf } from './sqlite-catalog.ts';
+import type { SqliteHandle } from './sqlite-connection.ts';
+import { restoreError, sourceError } from './sqlite-errors.ts';
+import { locate, type SqliteLocation } from './sqlite-open.ts';
+import { readRows } from './sqlite-read.ts';
+import { findDangling, restoreSequences, switchTriggersOff } from './sqlite-restore.ts';
+import { ident, qualified } from './sqlite-sql.ts';
+import { SqliteTableWriter } from './sqlite-write.ts';
+
+/** Answers null for ORMs on other databases. */
+export async function sqliteDriver(orm: OrmLike): Promise<DatabaseDriver | null> {
+  if (!platformNames(orm).some((name) => /sqlite|libsql/i.test(name))) return null;
+  let location: SqliteLocation;
+  try {
+    location = await locate(orm);
+  } catch (error) {
+    throw sourceError(error, 'connect to the SQLite database');
+  }
+  return {
+    dialect: 'sqlite',
+    identity: `sqlite:${location.identity}`,
+    openReader: () => SqliteReader.open(location),
+    openWriter: () => SqliteWriter.open(location),
+  };
+}
+
+class SqliteReader implements SnapshotReader {
+  readonly encoding = 'sqlite-typed';
+  readonly server: string;
+  readonly notes: string[] = [];
+  readonly #db: SqliteHandle;
+  readonly #utf16: false | 'le' | 'be';
+  readonly #tables = new Map<string, SqliteTable>();
+  #open = true;
+
+  private constructor(db: SqliteHandle, facts: { server: string; utf16: false | 'le' | 'be' }) {
+    this.#db = db;
+    this.server = facts.server;
+    this.#utf16 = facts.utf16;
+  }
+
+  static async open(location: SqliteLocation): Promise<SqliteReader> {
+    let db: SqliteHandle | undefined;
+    try {
+      db = await location.open();
+      const reader = new SqliteReader(db, await serverOf(db));
+      const [[journal]] = (await db.all('SELECT journal_mode FROM pragma_journal_mode')) as [[string]];
+      if (journal !== 'wal' && journal !== 'memory')
+        reader.notes.push(
+          `SQLite runs with journal_mode=${journal}: writers wait while rows are read. journal_mode=WAL avoids that.`,
+        );
+      await db.exec('PRAGMA query_only = 1');
+      await db.exec('BEGIN');
+      // The snapshot starts with the first read of each file, not with BEGIN.
+      const files = await db.all('SELECT name FROM pragma_database_list');
+      for (const [name] of files as [string][]) await db.all(`SELECT count(*) AS n FROM ${ident(name)}.sqlite_master`);
+      return reader;
+    } catch (error) {
+      await db?.close();
+      throw sourceError(error, 'start a read transaction');
+    }
+  }
+
+  async describe(refs: TableRef[]): Promise<(SqliteTable | null)[]> {
+    try {
+      const found: (SqliteTable | null)[] = [];
+      for (const ref of refs) {
+        const table = await describeTable(this.#db, ref);
+        if (table) this.#tables.set(qualified(table), table);
+        found.push(table);
+      }
+      return found;
+    } catch (error) {
+      throw sourceError(error, 'read the catalog');
+    }
+  }
+
+  sequences(tables: TableSchema[]): Promise<SequenceSchema[]> {
+    return readSequences(this.#db, tables);
+  }
+
+  migrations(ref: TableRef): Promise<string[] | null> {
+    return readMigrations(this.#db, ref);
+  }
+
+  async *rows(table: TableSchema, options?: ReadOptions): AsyncGenerator<RowBatch> {
+    const catalog = this.#tables.get(qualified(table));
+    if (!catalog) throw new SourceError('ERR_SOURCE_MISSING_TABLE', `The table "${table.table}" was not described.`);
+    try {
+      yield* readRows(this.#db, table, catalog, this.#utf16, options);
+    } catch (error) {
+      throw sourceError(error, `read the table "${table.table}"`);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    try {
+      await this.#db.exec('ROLLBACK');
+      await this.#db.exec('PRAGMA query_only = 0');
+    } finally {
+      await this.#db.close();
+    }
+  }
+}
+
+class SqliteWriter implements RestoreWriter {
+  readonly encoding = 'sqlite-typed';
+  readonly server: string;
+  readonly #db: SqliteHandle;
+  #foreignKeys = false;
+  #began = false;
+  #open = true;
+  #options: BeginOptions | undefined;
+  #triggers: string[] = [];
+
+  private constructor(db: SqliteHandle, server: string) {
+    this.#db = db;
+    this.server = server;
+  }
+
+  static async open(location: SqliteLocation): Promise<SqliteWriter> {
+    let db: SqliteHandle | undefined;
+    try {
+      db = await location.open();
+      return new SqliteWriter(db, (await serverOf(db)).server);
+    } catch (error) {
+      await db?.close();
+      throw restoreError(error, 'open the database');
+    }
+  }
+
+  async describe(refs: TableRef[]): Promise<(SqliteTable | null)[]> {
+    const found: (SqliteTable | null)[] = [];
+    for (const ref of refs) found.push(await describeTable(this.#db, ref));
+    return found;
+  }
+
+  migrations(ref: TableRef): Promise<string[] | null> {
+    return readMigrations(this.#db, ref);
+  }
+
+  async begin(options: BeginOptions): Promise<void> {
+    this.#options = options;
+    const tables = options.plans.map((plan) => plan.target as SqliteTable);
+    try {
+      const [state] = await this.#db.all('SELECT foreign_keys FROM pragma_foreign_keys');
+      this.#foreignKeys = Number(state?.[0]) === 1;
+      // Inside a transaction the pragma would do nothing, without a word.
+      await this.#db.exec('PRAGMA foreign_keys = OFF');
+      await this.#db.exec('PRAGMA cache_size = -16384');
+      await this.#db.exec('BEGIN IMMEDIATE');
+      this.#began = true;
+      this.#triggers = await switchTriggersOff(this.#db, tables);
+      if (options.mode === 'flush') for (const table of tables) await this.#db.exec(`DELETE FROM ${qualified(table)}`);
+    } catch (error) {
+      throw restoreError(error, 'start a write transaction');
+    }
+  }
+
+  async table(plan: TablePlan): Promise<TableWriter> {
+    try {
+      return await SqliteTableWriter.open(this.#db, plan);
+    } catch (error) {
+      throw restoreError(error, `write the table "${plan.target.table}"`);
+    }
+  }
+
+  async finish(sequences: SequenceSchema[]): Promise<DanglingReference[]> {
+    const { plans, mode } = this.#options!;
+    try {
+      await restoreSequences(this.#db, plans, sequences, mode);
+      for (const sql of this.#triggers) await this.#db.exec(sql);
+      return await findDangling(this.#db, plans, mode);
+    } catch (error) {
+      throw restoreError(error, 'finish the transaction');
+    }
+  }
+
+  async commit(): Promise<void> {
+    try {
+      await this.#db.exec('COMMIT');
+      this.#began = false;
+    } catch (error) {
+      throw restoreError(error, 'commit the transaction');
+    }
+  }
+
+  async rollback(): Promise<void> {
+    if (!this.#began) return;
+    this.#began = false;
+    try {
+      await this.#db.exec('ROLLBACK');
+    } catch {
+      // SQLite rolled back by itself (disk full, I/O error): there is nothing left to undo.
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.rollback();
+    try {
+      if (this.#foreignKeys) await this.#db.exec('PRAGMA foreign_keys = ON');
+    } finally {
+      await this.#db.close();
+    }
+  }
+}

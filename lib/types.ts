@@ -1,0 +1,168 @@
+/** Options and results of the public functions. Results are plain JSON, apart from methods that are said to be there. */
+import type { Readable } from 'node:stream';
+import type { OpeningKeys, SealingKeys } from './container/keys.ts';
+import type { ByteSource } from './container/source.ts';
+import type { LostBlock } from './errors.ts';
+import type { BackupEvent } from './events.ts';
+import type { CodecName } from './format/frame.ts';
+import type { SkippedSource } from './format/items.ts';
+import type { LayoutName } from './format/limits.ts';
+import type { Sink } from './sinks/sink.ts';
+
+/** A passphrase, or several, or recipients' public keys. */
+export type SealingSecret = string | SealingKeys;
+/** A passphrase, or secret keys. */
+export type OpeningSecret = string | OpeningKeys;
+/** A path, bytes, random access, or a stream (spooled to a temporary file). */
+export type BackupSource = string | Buffer | ByteSource | Readable;
+
+interface Common {
+  signal?: AbortSignal;
+  /** Called with each event, the same objects that `dbs --json` prints. Must not throw. */
+  onEvent?: (event: BackupEvent) => void;
+}
+
+export interface WriteOptions extends Common {
+  /** A path or a sink. */
+  output?: string | Sink;
+  /** Replace an output that exists. */
+  force?: boolean;
+  /** Default `tandem` where the output can be read back (files), else `interleaved`. `split` with `mirror`. */
+  layout?: LayoutName;
+  /** A second file or sink for copy B: the layout is then `split`. */
+  mirror?: string | Sink;
+  /** Default `deflate`. */
+  compression?: CodecName;
+  /** Re-read both copies before success is said. Default true where the output can be read back. */
+  verify?: boolean;
+}
+
+/** What a file survives, in numbers. */
+export interface Survival {
+  /** Any run of overwritten bytes up to this length is healed. */
+  burstBytes: number;
+  /** Bytes that may be missing at the end. */
+  tailBytes: number;
+  /** Rows of 4 KiB that may be lost in each copy of each block, wherever they are. */
+  rowsPerBlock: number;
+  /** Wrong bytes at unknown places, in each column of each copy of a block. */
+  errorsPerColumn: number;
+  /** Blocks that may be lost in both copies, in each group of 128 MB. */
+  blocksPerGroup: number;
+}
+
+export interface WriteResult {
+  output: string | null;
+  bytes: number;
+  blocks: number;
+  layout: LayoutName;
+  verified: boolean;
+  survives: Survival;
+  milliseconds: number;
+}
+
+export interface BackupResult extends WriteResult {
+  type: 'backup';
+  entities: { name: string; rows: number }[];
+  rows: number;
+  files: { count: number; bytes: number };
+  /** Sources that could not be read: `dbs` then exits with 3. */
+  skipped: SkippedSource[];
+}
+
+export interface SealResult extends WriteResult {
+  type: 'seal';
+  /** Bytes of the sealed stream. */
+  input: number;
+}
+
+export interface ReadOptions extends Common {
+  /** Other copies of the same backup, damaged or not: each heals from all. The second file of a split pair, too. */
+  with?: BackupSource[];
+  /** Which backup, where a file holds several: the fileID in hex. */
+  fileId?: string;
+}
+
+/** State of one kind of record. */
+export interface Health {
+  total: number;
+  good: number;
+  /** Damaged and healed from the rest. */
+  healed: number;
+}
+
+export interface ValidationReport {
+  type: 'validation';
+  /** Everything can be restored, exactly. */
+  ok: boolean;
+  /** The medium is failing: something is damaged, healed or not. */
+  damaged: boolean;
+  source: string;
+  bytes: number;
+  fileId: string;
+  layout: LayoutName;
+  blocks: number;
+  groups: number;
+  copyA: Health;
+  copyB: Health;
+  outerParity: Health;
+  /** HEADER, INDEX and END records. */
+  tables: Health;
+  /** Blocks that were rebuilt, as neither copy was whole. */
+  rebuilt: number;
+  /** Bytes of the file that belong to no record. */
+  foreignBytes: number;
+  lost: LostBlock[];
+  /** With a key: every block's authentication verified, and the stream down to its totals. `null` without a key. */
+  authentic: boolean | null;
+  /** With a key. */
+  totals: { rows: number; files: number; bytes: number; skipped: number } | null;
+  /** A few lines for people. */
+  summary(): string;
+}
+
+export interface InspectReport {
+  type: 'inspection';
+  source: string;
+  bytes: number;
+  fileId: string;
+  version: string;
+  layout: LayoutName;
+  blocks: number;
+  groups: number;
+  /** Bytes of the sealed stream, with padding. */
+  streamBytes: number;
+  keySlots: { kind: string; kdf?: { iterations: number; memoryKiB: number; parallelism: number } }[];
+  survives: Survival;
+  /** A quick look at every record's page; `dbs validate` reads everything. */
+  health: { pages: number; intact: number; healable: number; missing: number };
+}
+
+export interface RestoreOptions extends ReadOptions {
+  /** `merge` (default): by primary key, into what is there. `flush`: the backup's tables are emptied first. */
+  mode?: 'merge' | 'flush';
+  /** Everything, files too, and then undone. */
+  dryRun?: boolean;
+  /** Entity or table names. */
+  only?: string[];
+  except?: string[];
+  /** Go on although columns of the backup are missing in the target. */
+  allowDrift?: boolean;
+}
+
+export interface RestoreResult {
+  type: 'restore';
+  ok: boolean;
+  /** Damage was found and healed: copy the backup to a better medium. */
+  healed: boolean;
+  dryRun: boolean;
+  entities: { name: string; inserted: number; updated: number; untouched: number }[];
+  files: { written: number; unchanged: number };
+  report: ValidationReport;
+  milliseconds: number;
+}
+
+/** What `dbs ls` shows. */
+export type ListEntry =
+  | { type: 'entity'; name: string; entities: string[]; rows: number; bytes: number }
+  | { type: 'file'; kind: string; root: string; path: string; size: number };
