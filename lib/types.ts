@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { OpeningKeys, SealingKeys } from './container/keys.ts';
 import type { ByteSource } from './container/source.ts';
+import type { Survival } from './container/survival.ts';
 import type { LostBlock } from './errors.ts';
 import type { BackupEvent } from './events.ts';
 import type { CodecName } from './format/frame.ts';
@@ -37,19 +38,7 @@ export interface WriteOptions extends Common {
   verify?: boolean;
 }
 
-/** What a file survives, in numbers. */
-export interface Survival {
-  /** Any run of overwritten bytes up to this length is healed. */
-  burstBytes: number;
-  /** Bytes that may be missing at the end. */
-  tailBytes: number;
-  /** Rows of 4 KiB that may be lost in each copy of each block, wherever they are. */
-  rowsPerBlock: number;
-  /** Wrong bytes at unknown places, in each column of each copy of a block. */
-  errorsPerColumn: number;
-  /** Blocks that may be lost in both copies, in each group of 128 MB. */
-  blocksPerGroup: number;
-}
+export type { Survival };
 
 export interface WriteResult {
   output: string | null;
@@ -115,6 +104,8 @@ export interface ValidationReport {
   lost: LostBlock[];
   /** With a key: every block's authentication verified, and the stream down to its totals. `null` without a key. */
   authentic: boolean | null;
+  /** Why `ok` is false, in a sentence. */
+  problem: { code: string; message: string } | null;
   /** With a key. */
   totals: { rows: number; files: number; bytes: number; skipped: number } | null;
   /** A few lines for people. */

@@ -68,7 +68,7 @@ export class RecordMap {
     if (!p) return -1;
     if (type === RecordType.DATA) return p.data[copy][sequence] ?? -1;
     if (type === RecordType.INDEX) return p.index[copy][sequence] ?? -1;
-    if (type === RecordType.HEADER) return p.headers[sequence] ?? -1;
+    if (type === RecordType.HEADER) return p.headers[copy][sequence] ?? -1;
     if (type === RecordType.END) return p.ends[copy];
     return p.parity[copy][Math.floor(sequence / 256) * GROUP_PARITY + (sequence % 256)] ?? -1;
   }

@@ -5,7 +5,7 @@ export interface ByteSource {
   /** For messages: no secrets. */
   readonly name: string;
   readonly size: number;
-  /** Fills `into` from `offset` on; resolves to the bytes read, fewer only at the end. @throws SourceError */
+  /** Fills `into` from `offset` on; resolves to the bytes read: fewer at the end, none outside of it. @throws SourceError */
   read(offset: number, into: Buffer): Promise<number>;
   close(): Promise<void>;
 }
@@ -15,7 +15,7 @@ export function bufferSource(bytes: Buffer, name = 'memory'): ByteSource {
   return {
     name,
     size: bytes.length,
-    read: async (offset, into) => (offset < 0 ? 0 : bytes.copy(into, 0, offset, offset + into.length)),
+    read: async (offset, into) => (offset < 0 || offset >= bytes.length ? 0 : bytes.copy(into, 0, offset, offset + into.length)),
     close: async () => {},
   };
 }

@@ -89,8 +89,8 @@ export interface Plan {
   parity: [Float64Array, Float64Array];
   /** By copy, then group. */
   index: [Float64Array, Float64Array];
-  /** By group. */
-  headers: Float64Array;
+  /** By copy, then group. */
+  headers: [Float64Array, Float64Array];
   ends: [number, number];
 }
 
@@ -106,7 +106,7 @@ export function plan(layout: LayoutName, count: number, lastLength: number, copy
     data: pair(count),
     parity: pair(groups * GROUP_PARITY),
     index: pair(groups),
-    headers: new Float64Array(groups),
+    headers: pair(groups),
     ends: [-1, -1],
   };
   for (const slot of order(layout, count, copy)) {
@@ -115,18 +115,11 @@ export function plan(layout: LayoutName, count: number, lastLength: number, copy
     else if (slot.type === RecordType.PARITY) {
       result.parity[slot.copy][Math.floor(slot.sequence / 256) * GROUP_PARITY + (slot.sequence % 256)] = at;
     } else if (slot.type === RecordType.INDEX) result.index[slot.copy][slot.sequence] = at;
-    else if (slot.type === RecordType.HEADER) result.headers[slot.sequence] = at;
+    else if (slot.type === RecordType.HEADER) result.headers[slot.copy][slot.sequence] = at;
     else result.ends[slot.copy] = at;
     result.size += recordLength(slot, count, lastLength);
   }
   return result;
-}
-
-/** Bytes of the file that a stream of `streamLength` bytes makes. Closed by the same order that writes it. */
-export function containerSize(payloads: { count: number; lastLength: number }, layout: LayoutName): number {
-  let size = 0;
-  for (const slot of order(layout, payloads.count)) size += recordLength(slot, payloads.count, payloads.lastLength);
-  return size;
 }
 
 /** Block count and last payload length for the sum of all payload lengths, or `null` if no file has that sum. */

@@ -52,8 +52,8 @@ export interface SnapshotReader {
   readonly encoding: CellEncoding;
   /** What the operator should know: that writers wait, say. */
   readonly notes: string[];
-  /** Null where the table does not exist; several where `schema` is `*`. In the order of `refs`. */
-  describe(refs: TableRef[]): Promise<(CatalogTable[] | null)[]>;
+  /** For each of `refs` what is found: nothing where it does not exist, several where `schema` is `*`. */
+  describe(refs: TableRef[]): Promise<CatalogTable[][]>;
   /** Counters that belong to these tables. */
   sequences(tables: TableSchema[]): Promise<SequenceSchema[]>;
   /** The names in MikroORM's migration table, or null where there is none. Never creates it. */
@@ -96,6 +96,8 @@ export interface BeginOptions {
   mode: 'merge' | 'flush';
   /** Every table that will be written: `flush` empties them, triggers and keys are switched off on them. */
   plans: TablePlan[];
+  /** The server that the backup was made from, as SnapshotReader.server said it. */
+  server?: string | undefined;
 }
 
 /** A foreign key without its row, found before COMMIT. */
@@ -110,7 +112,7 @@ export interface DanglingReference {
 export interface RestoreWriter {
   readonly server: string;
   readonly encoding: CellEncoding;
-  describe(refs: TableRef[]): Promise<(CatalogTable[] | null)[]>;
+  describe(refs: TableRef[]): Promise<CatalogTable[][]>;
   migrations(ref: TableRef): Promise<string[] | null>;
   begin(options: BeginOptions): Promise<void>;
   table(plan: TablePlan): Promise<TableWriter>;

@@ -31,7 +31,9 @@ export interface MetaLike {
   expression?: unknown;
   /** MikroORM 7. Version 6 shows a view as an ordinary entity: the catalog tells. */
   view?: unknown;
-  root?: MetaLike;
+  discriminatorColumn?: unknown;
+  /** MikroORM 7: `sti` or `tpt`, on root entities. */
+  inheritanceType?: unknown;
   /** MikroORM 7, table per type: the parent's table holds the inherited columns. */
   tptParent?: MetaLike;
   properties: Record<string, PropertyLike>;

@@ -145,7 +145,8 @@ export async function fileSource(path: string): Promise<ByteSource> {
   }
 }
 
-function handleSource(handle: FileHandle, name: string, size: number): ByteSource {
+/** Random access to an open file, which `close` closes. */
+export function handleSource(handle: FileHandle, name: string, size: number): ByteSource {
   return {
     name,
     size,
@@ -159,7 +160,8 @@ function handleSource(handle: FileHandle, name: string, size: number): ByteSourc
 
 async function readFully(handle: FileHandle, offset: number, into: Buffer): Promise<number> {
   let have = 0;
-  while (have < into.length) {
+  // A negative position would mean "wherever the file is" to the system.
+  while (offset >= 0 && have < into.length) {
     const { bytesRead } = await handle.read(into, have, into.length - have, offset + have);
     if (bytesRead === 0) break;
     have += bytesRead;

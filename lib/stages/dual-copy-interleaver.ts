@@ -28,7 +28,10 @@ export interface ContainerFacts {
   bytes: number;
   blocks: number;
   groups: number;
+  lastLength: number;
   fileId: Buffer;
+  /** Over the hashes of all blocks. */
+  chain: Buffer;
 }
 
 /** The facts of a block that outlive its rows. */
@@ -111,7 +114,14 @@ export class DualCopyInterleaver extends Stage<Encoded, Buffer> {
     await this.#end(this.#copy);
     if (layout === 'tandem') await this.#secondHalf();
     else for (const slot of afterEnd(layout, this.#count)) await this.#drain(slot.type);
-    this.#facts = { bytes: this.#sealer.offset, blocks: this.#count, groups: Math.ceil(this.#count / GROUP), fileId };
+    this.#facts = {
+      bytes: this.#sealer.offset,
+      blocks: this.#count,
+      groups: Math.ceil(this.#count / GROUP),
+      lastLength: this.#lastLength,
+      fileId,
+      chain: this.#chain,
+    };
   }
 
   async #drain(type: RecordType): Promise<void> {

@@ -87,13 +87,13 @@ class SqliteReader implements SnapshotReader {
     }
   }
 
-  async describe(refs: TableRef[]): Promise<(SqliteTable | null)[]> {
+  async describe(refs: TableRef[]): Promise<SqliteTable[][]> {
     try {
-      const found: (SqliteTable | null)[] = [];
+      const found: SqliteTable[][] = [];
       for (const ref of refs) {
         const table = await describeTable(this.#db, ref);
         if (table) this.#tables.set(qualified(table), table);
-        found.push(table);
+        found.push(table ? [table] : []);
       }
       return found;
     } catch (error) {
@@ -157,9 +157,12 @@ class SqliteWriter implements RestoreWriter {
     }
   }
 
-  async describe(refs: TableRef[]): Promise<(SqliteTable | null)[]> {
-    const found: (SqliteTable | null)[] = [];
-    for (const ref of refs) found.push(await describeTable(this.#db, ref));
+  async describe(refs: TableRef[]): Promise<SqliteTable[][]> {
+    const found: SqliteTable[][] = [];
+    for (const ref of refs) {
+      const table = await describeTable(this.#db, ref);
+      found.push(table ? [table] : []);
+    }
     return found;
   }
 

@@ -1,0 +1,79 @@
+/** Options that several commands share, and how their values are read. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+
+/** Example lines at the end of a command's help. */
+export function example(...lines: string[]): string {
+  return `\nExample${lines.length > 1 ? 's' : ''}:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n`;
+}
+
+/** Where the passphrase comes from. */
+export function passphraseOptions(command: Command): Command {
+  return command
+    .option('--passphrase-file <file>', 'read the passphrase from a file (its last line break does not count)')
+    .option('--passphrase-stdin', 'read the passphrase from stdin')
+    .option(
+      '--passphrase <text>',
+      'the passphrase itself. WARNING: other users of this machine can see it in the list of processes, and your shell keeps it in its history. Also: $DBS_PASSPHRASE, or the prompt',
+    );
+}
+
+/** Where the app is. */
+export function appOptions(command: Command): Command {
+  return command
+    .option('--config <file>', "the app's MikroORM configuration (default: found as MikroORM's own CLI does)")
+    .option('--context <name>', 'which configuration, where the file exports several', list)
+    .option('--config-dbs <file>', 'module whose default export is a BackupConfig (default: "dbs" in the MikroORM configuration)');
+}
+
+/** How a container is written. */
+export function writeOptions(command: Command): Command {
+  return command
+    .option('-f, --force', 'replace FILE if it exists')
+    .addOption(new Option('--layout <layout>', 'where the second copy goes').choices(['tandem', 'interleaved']))
+    .option('--mirror <file>', 'write the second copy to this file: either alone restores everything')
+    .addOption(new Option('--compression <codec>', 'default: deflate').choices(['none', 'deflate', 'zstd']))
+    .option('--no-verify', 'do not read back what was written')
+    .option('--kdf-memory <MiB>', 'memory of the key derivation (default: 64)', integer)
+    .option('--kdf-iterations <n>', 'passes of the key derivation (default: 3)', integer)
+    .option('--kdf-parallelism <n>', 'lanes of the key derivation (default: 4)', integer);
+}
+
+export interface WriteFlags {
+  force?: boolean;
+  layout?: 'tandem' | 'interleaved';
+  mirror?: string;
+  compression?: 'none' | 'deflate' | 'zstd';
+  verify?: boolean;
+}
+
+/** Those flags as the library takes them. */
+export function writeFlags({ force, layout, mirror, compression, verify }: WriteFlags) {
+  return {
+    ...(force ? { force } : {}),
+    ...(layout ? { layout } : {}),
+    ...(mirror ? { mirror } : {}),
+    ...(compression ? { compression } : {}),
+    ...(verify === false ? { verify } : {}),
+  };
+}
+
+/** Other copies to heal from. */
+export function withOption(command: Command): Command {
+  return command.option('--with <file>', 'another copy of the same backup, damaged or not: each heals the other', repeated);
+}
+
+/** `--only a,b --only c`. */
+export function list(value: string, before: string[] = []): string[] {
+  const names = value.split(',').map((name) => name.trim());
+  if (names.some((name) => !name)) throw new InvalidArgumentError('Give names, separated by commas.');
+  return [...before, ...names];
+}
+
+function repeated(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+function integer(value: string): number {
+  if (!/^\d{1,9}$/.test(value)) throw new InvalidArgumentError('Give a whole number.');
+  return Number(value);
+}

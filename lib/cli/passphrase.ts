@@ -1,0 +1,152 @@
+/** Where a passphrase comes from. It never reaches another process, a log, an event or an error message. */
+import { readFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import type { OpeningKeys, SealingKeys } from '../container/keys.ts';
+import { ConfigError } from '../errors.ts';
+import { Prompt, type PromptTerminal } from './prompt.ts';
+import { usage } from './usage.ts';
+
+/** As commander fills them in. */
+export interface PassphraseOptions {
+  passphrase?: string;
+  passphraseFile?: string;
+  passphraseStdin?: boolean;
+}
+
+/** What this file needs of the context. */
+export interface PassphraseWorld {
+  stdin: Readable;
+  env: NodeJS.ProcessEnv;
+  signal: AbortSignal;
+  promptTerminal: () => PromptTerminal | null;
+}
+
+export interface Wanted {
+  /** Ask a person twice: what is sealed with a slip of the finger stays sealed. */
+  confirm?: boolean;
+  /** Stdin carries the data, so it cannot carry the passphrase as well. */
+  stdinTaken?: boolean;
+}
+
+/** A passphrase is a sentence, not a file. */
+const LONGEST = 64 * 1024;
+const WAYS = 'Give --passphrase-file FILE, --passphrase-stdin, or $DBS_PASSPHRASE';
+
+/**
+ * The passphrase from the options, the environment, or nowhere. $DBS_PASSPHRASE is taken out of `env`, so that no process that
+ * the app starts inherits it.
+ * @throws ConfigError ERR_CLI_USAGE, ERR_KEY_PASSPHRASE_FILE, ERR_KEY_EMPTY_PASSPHRASE
+ */
+export async function givenPassphrase(
+  world: PassphraseWorld,
+  options: PassphraseOptions,
+  wanted: Wanted = {},
+): Promise<string | undefined> {
+  const fromEnvironment = world.env.DBS_PASSPHRASE;
+  delete world.env.DBS_PASSPHRASE;
+  const { passphrase, passphraseFile, passphraseStdin } = options;
+  if ([passphrase, passphraseFile, passphraseStdin].filter((given) => given !== undefined).length > 1) {
+    throw usage('Give one of --passphrase-file, --passphrase-stdin and --passphrase, not several.');
+  }
+  if (passphraseFile !== undefined) return checked(await fromFile(passphraseFile), passphraseFile);
+  if (passphraseStdin) {
+    if (wanted.stdinTaken) {
+      throw usage('Stdin carries the data, so the passphrase cannot come from it too. Use --passphrase-file FILE or $DBS_PASSPHRASE.');
+    }
+    return checked(await fromStdin(world.stdin), 'stdin');
+  }
+  if (passphrase !== undefined) return checked(passphrase, '--passphrase');
+  if (fromEnvironment !== undefined) return checked(fromEnvironment, '$DBS_PASSPHRASE');
+  return undefined;
+}
+
+/** The same, and a prompt where there is a terminal. @throws ConfigError ERR_KEY_NO_PASSPHRASE, ERR_KEY_PASSPHRASES_DIFFER */
+export async function passphrase(world: PassphraseWorld, options: PassphraseOptions, wanted: Wanted = {}): Promise<string> {
+  const given = await givenPassphrase(world, options, wanted);
+  if (given !== undefined) return given;
+  const terminal = world.promptTerminal();
+  if (!terminal) {
+    throw new ConfigError('ERR_KEY_NO_PASSPHRASE', `A passphrase is needed, and there is no terminal to ask on. ${WAYS}.`);
+  }
+  const prompt = new Prompt(terminal);
+  try {
+    const first = checked(await prompt.ask(wanted.confirm ? 'New passphrase: ' : 'Passphrase: ', world.signal), 'the terminal');
+    if (wanted.confirm && (await prompt.ask('The same again: ', world.signal)) !== first) {
+      throw new ConfigError('ERR_KEY_PASSPHRASES_DIFFER', 'The two passphrases differ. Nothing was written; try again.');
+    }
+    return first;
+  } finally {
+    prompt.close();
+  }
+}
+
+/** Cost of deriving a key from the passphrase, as options give it. */
+export interface KdfOptions {
+  kdfIterations?: number;
+  /** MiB. */
+  kdfMemory?: number;
+  kdfParallelism?: number;
+}
+
+/** Who shall open what is about to be written. */
+export async function sealingKeys(
+  world: PassphraseWorld,
+  options: PassphraseOptions & KdfOptions,
+  wanted: Wanted = {},
+): Promise<SealingKeys> {
+  const { kdfIterations, kdfMemory, kdfParallelism } = options;
+  const kdf = {
+    ...(kdfIterations === undefined ? {} : { iterations: kdfIterations }),
+    ...(kdfMemory === undefined ? {} : { memoryKiB: kdfMemory * 1024 }),
+    ...(kdfParallelism === undefined ? {} : { parallelism: kdfParallelism }),
+  };
+  return { passphrases: [await passphrase(world, options, { ...wanted, confirm: true })], kdf };
+}
+
+/** What opens the backup at hand. */
+export async function openingKeys(
+  world: PassphraseWorld,
+  options: PassphraseOptions,
+  wanted: Wanted = {},
+): Promise<OpeningKeys> {
+  return { passphrase: await passphrase(world, options, wanted) };
+}
+
+function checked(text: string, from: string): string {
+  if (text.length > 0) return text;
+  throw new ConfigError('ERR_KEY_EMPTY_PASSPHRASE', `The passphrase from ${from} is empty. Give one of at least one character.`);
+}
+
+async function fromFile(path: string): Promise<string> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw fileError(`The passphrase file ${path} cannot be read (${code}). Check its path and permissions.`, path, error);
+  }
+  return line(bytes, `The passphrase file ${path}`, path);
+}
+
+async function fromStdin(stdin: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of stdin) {
+    chunks.push(chunk as Buffer);
+    if ((length += (chunk as Buffer).length) > LONGEST) break;
+  }
+  return line(Buffer.concat(chunks), 'The passphrase on stdin', '-');
+}
+
+function line(bytes: Buffer, what: string, path: string): string {
+  if (bytes.length > LONGEST) throw fileError(`${what} is longer than 64 KiB: this is no passphrase.`, path);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');
+  } catch {
+    throw fileError(`${what} is not UTF-8 text.`, path);
+  }
+}
+
+function fileError(message: string, path: string, cause?: unknown): ConfigError {
+  return new ConfigError('ERR_KEY_PASSPHRASE_FILE', message, { cause, facts: { path } });
+}

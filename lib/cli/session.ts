@@ -1,0 +1,70 @@
+/** One run of one command: what it gets, and how it ends. */
+import type { Command } from 'commander';
+import type { BackupSource } from '../types.ts';
+import type { CliContext } from './context.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { Terminal } from './terminal.ts';
+import { usage } from './usage.ts';
+
+/** Options of `dbs` itself. */
+export interface GlobalOptions {
+  json?: boolean;
+  quiet?: boolean;
+  progress?: boolean;
+  cwd?: string;
+}
+
+/** What every command works with. */
+export interface Session {
+  ctx: CliContext;
+  out: Terminal;
+}
+
+/** A command's body: resolves to its exit code. Commander passes arguments, then options. */
+export type Handler<Args extends unknown[]> = (session: Session, ...args: Args) => Promise<ExitCode>;
+
+/** Makes a commander action of a body. */
+export type Runner = <Args extends unknown[]>(body: Handler<Args>) => (...args: [...Args, Command]) => Promise<void>;
+
+/** Applies the global options, and keeps what the command resolves to in `done`. */
+export function runner(ctx: CliContext, done: (code: ExitCode) => void, open: (out: Terminal) => void): Runner {
+  return (body) =>
+    async (...args) => {
+      const command = args.at(-1) as Command;
+      const { json = false, quiet = false, progress = true, cwd } = command.optsWithGlobals<GlobalOptions>();
+      const { stdout, stderr, env, now } = ctx;
+      const out = new Terminal({ stdout, stderr, env, now, json, quiet, progress });
+      open(out);
+      if (cwd !== undefined) enter(ctx, cwd);
+      ctx.signal.throwIfAborted();
+      done(await body({ ctx, out }, ...(args.slice(0, -1) as never)));
+    };
+}
+
+function enter(ctx: CliContext, folder: string): void {
+  try {
+    ctx.chdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw usage(`--cwd ${folder} cannot be entered (${code}). Name a folder.`, { path: folder });
+  }
+}
+
+/** A source argument: a path, or `-` for stdin, as random access if it is a file. */
+export function sourceOf({ ctx }: Session, argument: string): BackupSource {
+  if (argument !== '-') return argument;
+  if (ctx.stdin.isTTY) throw usage('Stdin is a terminal. Send a backup to it: dbs validate - < app.dbs');
+  return ctx.stdinFile() ?? ctx.stdin;
+}
+
+/** The `--with` files. */
+export function readOptions({ ctx, out }: Session, options: { with?: string[] }) {
+  return { signal: ctx.signal, onEvent: out.event, ...(options.with?.length ? { with: options.with as BackupSource[] } : {}) };
+}
+
+/** Reserves stdout for a backup. @throws ConfigError ERR_CLI_STDOUT_TTY */
+export function stdoutForData({ ctx, out }: Session, example: string) {
+  if (ctx.stdout.isTTY) throw usage(`A backup is not for a terminal. Send it somewhere: ${example}`);
+  out.reserveStdout();
+  return ctx.stdout;
+}

@@ -1,0 +1,339 @@
+/**
+ * One block from whatever is left of it: steps 1 to 4 of the ladder (SPEC.md section 9). Each result is accepted only on its hash.
+ */
+import { crc32 } from 'node:zlib';
+import { blockHash } from '../crypto/hash.ts';
+import { decodeColumns, recoverRows } from '../erasure/rows.ts';
+import { groupSize, parityCount } from '../format/layout.ts';
+import { FINAL, FULL_PAYLOAD, FULL_ROWS, GROUP, PAGE, PARITY_ROWS, RecordType } from '../format/limits.ts';
+import { blockShape, type PageFields } from '../format/page.ts';
+import { pageAt, parsePage } from './pages.ts';
+import type { Extent, RecordMap } from './record-map.ts';
+
+export type RowsType = typeof RecordType.DATA | typeof RecordType.PARITY;
+/** How a block was had: whole from a copy, or rebuilt. */
+export type How = 'copy' | 'rows' | 'columns' | 'outer';
+
+/** What is known of a block that could not be healed from its own copies. */
+export interface Remains {
+  type: RowsType;
+  sequence: number;
+  shape: Shape;
+  /** k + 16 rows; meaningful where `good`. 1 MiB of the holder's own. */
+  rows: Buffer;
+  good: boolean[];
+  hashes: Buffer[];
+  crcs: Uint32Array | undefined;
+}
+
+export interface Shape {
+  /** Of the payload. */
+  length: number;
+  final: boolean;
+  k: number;
+  m: number;
+  rowLength: number;
+  recordLength: number;
+}
+
+/** A payload, a view of the buffer that the caller gave. */
+export interface Whole {
+  payload: Buffer;
+  final: boolean;
+  how: How;
+}
+
+/** Which copy of a block, of which source. */
+export interface Replica {
+  map: RecordMap;
+  copy: 0 | 1;
+}
+
+/** What one replica is worth by itself: `page` where its rows are good and its page had to be decoded. */
+export type StateOfReplica = { state: 'damaged'; page?: undefined } | { state: 'good' | 'page'; page: PageFields };
+
+/** Reads and heals blocks. Memory: 3 MiB of work space, allocated when something is first healed. */
+export class BlockReader {
+  readonly maps: RecordMap[];
+  readonly fileId: Buffer;
+  readonly extent: Extent;
+  #work: { rows: Buffer; a: Buffer; b: Buffer } | undefined;
+  #indexes = new Map<number, Buffer[]>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(maps: RecordMap[], fileId: Buffer, extent: Extent) {
+    this.maps = maps;
+    this.fileId = fileId;
+    this.extent = extent;
+  }
+
+  /** All places where a copy of the record could be, the likeliest first. */
+  *replicas(type: RecordType, sequence: number): Generator<Replica> {
+    for (const copy of [0, 1] as const) {
+      for (const map of this.maps) if (map.places(type, copy, sequence).length > 0) yield { map, copy };
+    }
+  }
+
+  /** Steps 1 and 2: a copy whose hash fits. @param record 1 MiB, overwritten; the result is a view of it */
+  async whole(type: RowsType, sequence: number, record: Buffer): Promise<Whole | null> {
+    for (const replica of this.replicas(type, sequence)) {
+      const whole = await this.replica(replica, type, sequence, record);
+      if (whole) return whole;
+    }
+    return null;
+  }
+
+  /** One replica, if its page can be read and its payload's hash fits. */
+  async replica({ map, copy }: Replica, type: RowsType, sequence: number, record: Buffer): Promise<Whole | null> {
+    for (const place of map.places(type, copy, sequence)) {
+      if (place < 0) continue;
+      const wanted = this.#shape(type, sequence).recordLength;
+      const have = await map.source.read(place, record.subarray(0, wanted));
+      const page = have >= PAGE ? parsePage(record.subarray(0, PAGE))?.fields : undefined;
+      if (!page || !this.#isPageOf(page, type, sequence) || PAGE + page.length > have) continue;
+      const payload = record.subarray(PAGE, PAGE + page.length);
+      if (this.#hash(page, payload).equals(page.hash)) return { payload, final: (page.flags & FINAL) !== 0, how: 'copy' };
+    }
+    return null;
+  }
+
+  /**
+   * What a replica is worth by itself: page, every row's CRC, and the hash, unless `known` says that the hash in the page is that
+   * of a payload seen already: then the CRCs suffice.
+   */
+  async state({ map, copy }: Replica, type: RowsType, sequence: number, record: Buffer, known?: Buffer): Promise<StateOfReplica> {
+    const place = map.planned(type, copy, sequence);
+    const { recordLength } = this.#shape(type, sequence);
+    if (place < 0 || (await map.source.read(place, record.subarray(0, recordLength))) < recordLength) return { state: 'damaged' };
+    const page = parsePage(record.subarray(0, PAGE));
+    if (!page || !this.#isPageOf(page.fields, type, sequence) || page.fields.copy !== copy) return { state: 'damaged' };
+    const { k, m, rowLength, length, rowCrcs, hash } = page.fields;
+    if (length !== this.#shape(type, sequence).length) return { state: 'damaged' };
+    const rows = record.subarray(PAGE);
+    for (let r = 0; r < k + m; r++) {
+      if (crc32(rows.subarray(r * rowLength, (r + 1) * rowLength)) !== rowCrcs![r]) return { state: 'damaged' };
+    }
+    if (known ? !known.equals(hash) : !this.#hash(page.fields, rows.subarray(0, length)).equals(hash)) return { state: 'damaged' };
+    return { state: page.decoded ? 'page' : 'good', page: page.fields };
+  }
+
+  /** Steps 1 to 4. @param record 1 MiB, overwritten; a whole result is a view of it */
+  async read(type: RowsType, sequence: number, record: Buffer): Promise<Whole | Remains> {
+    return (await this.whole(type, sequence, record)) ?? (await this.heal(type, sequence, record));
+  }
+
+  /** Steps 3 and 4. One at a time, as the work space is shared. */
+  heal(type: RowsType, sequence: number, record: Buffer): Promise<Whole | Remains> {
+    const turn = this.#turn.then(() => this.#heal(type, sequence, record));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #heal(type: RowsType, sequence: number, record: Buffer): Promise<Whole | Remains> {
+    const facts = await this.#facts(type, sequence);
+    const { k, rowLength, length, final } = facts.shape;
+    const size = (k + PARITY_ROWS) * rowLength;
+    this.#work ??= { rows: Buffer.alloc(FULL_ROWS), a: Buffer.alloc(FULL_ROWS), b: Buffer.alloc(FULL_ROWS) };
+    const rows = this.#work.rows.subarray(0, size).fill(0);
+    const remains: Remains = { type, sequence, rows, good: Array(k + PARITY_ROWS).fill(false), ...facts };
+    const raws = await this.#collect(remains, [this.#work.a.subarray(0, size), this.#work.b.subarray(0, size)]);
+    const done = (how: How): Whole => {
+      const payload = record.subarray(PAGE, PAGE + length);
+      rows.copy(payload, 0, 0, length);
+      return { payload, final, how };
+    };
+    if (this.solveRows(remains)) return done('rows');
+    if (raws.length > 0 && this.#solveColumns(remains, raws)) return done('columns');
+    return { ...remains, rows: Buffer.from(rows) };
+  }
+
+  /** Step 3: up to 16 bad rows. Leaves `remains` as it was where that does not help. */
+  solveRows(remains: Remains): boolean {
+    const { rows, shape, good } = remains;
+    if (this.#fits(remains)) return true;
+    const bad = good.flatMap((isGood, r) => (isGood ? [] : [r]));
+    if (bad.length > PARITY_ROWS) return false;
+    const before = bad.map((r) => Buffer.from(rows.subarray(r * shape.rowLength, (r + 1) * shape.rowLength)));
+    recoverRows(rows, shape.k, shape.rowLength, bad);
+    if (this.#fits(remains)) return true;
+    bad.forEach((r, i) => before[i]!.copy(rows, r * shape.rowLength));
+    return false;
+  }
+
+  /** Step 4: errors in A, then in B, then where A and B differ; again while more rows come out right. */
+  #solveColumns(remains: Remains, [a, b]: Buffer[]): boolean {
+    const { rows, good, shape } = remains;
+    const { k, rowLength } = shape;
+    const rowsWhere = (isGood: boolean) => good.flatMap((g, r) => (g === isGood ? [r] : []));
+    for (let gained = true; gained; ) {
+      const bad = rowsWhere(false);
+      const goodRows = rowsWhere(true);
+      const take = (from: Buffer, columns?: number[]) => {
+        for (const r of bad) {
+          if (!columns) from.copy(rows, r * rowLength, r * rowLength, (r + 1) * rowLength);
+          else for (const c of columns) rows[r * rowLength + c] = from[r * rowLength + c]!;
+        }
+      };
+      take(a!);
+      let { failed } = decodeColumns(rows, k, rowLength, { goodRows });
+      if (b && failed.length > 0) {
+        take(b, failed);
+        ({ failed } = decodeColumns(rows, k, rowLength, { goodRows, columns: failed }));
+        const erasuresOf = (c: number) => bad.filter((r) => a![r * rowLength + c] !== b[r * rowLength + c]);
+        if (failed.length > 0) decodeColumns(rows, k, rowLength, { goodRows, columns: failed, erasuresOf });
+      }
+      if (this.#fits(remains)) return true;
+      gained = false;
+      for (const r of bad) {
+        if (!this.rowFits(remains, r)) continue;
+        good[r] = gained = true;
+      }
+      if (gained && this.solveRows(remains)) return true;
+    }
+    return false;
+  }
+
+  rowFits({ rows, shape, crcs }: Remains, r: number): boolean {
+    return crcs !== undefined && crc32(rows.subarray(r * shape.rowLength, (r + 1) * shape.rowLength)) === crcs[r];
+  }
+
+  #fits({ type, sequence, rows, shape, hashes }: Remains): boolean {
+    const hash = blockHash(this.fileId, type, sequence, shape.final ? FINAL : 0, rows.subarray(0, shape.length));
+    return hashes.some((h) => h.equals(hash));
+  }
+
+  /**
+   * Takes every row from the first place where its CRC fits, and keeps the bytes of up to two copies as they stand in `raws`.
+   * @returns those of `raws` that were filled
+   */
+  async #collect(remains: Remains, raws: Buffer[]): Promise<Buffer[]> {
+    const { rows, good, crcs, type, sequence, shape } = remains;
+    const filled: Buffer[] = [];
+    const scratch = Buffer.alloc(rows.length);
+    for (const { map, copy } of this.replicas(type, sequence)) {
+      for (const [n, place] of map.places(type, copy, sequence).entries()) {
+        const raw = n === 0 && filled.length < raws.length ? raws[filled.length]! : scratch;
+        const skip = Math.max(0, -(place + PAGE));
+        const have = await map.source.read(place + PAGE + skip, raw.subarray(skip));
+        raw.fill(0, 0, skip).fill(0, skip + have);
+        if (raw !== scratch) filled.push(raw);
+        if (!crcs) continue;
+        for (let r = 0; r < good.length; r++) {
+          const row = raw.subarray(r * shape.rowLength, (r + 1) * shape.rowLength);
+          if (good[r] || crc32(row) !== crcs[r]) continue;
+          row.copy(rows, r * shape.rowLength);
+          good[r] = true;
+        }
+      }
+    }
+    return filled;
+  }
+
+  /** Hashes, row CRCs and shape of a block, from its own pages, the pages that follow, and the index. */
+  async #facts(type: RowsType, sequence: number): Promise<{ shape: Shape; hashes: Buffer[]; crcs: Uint32Array | undefined }> {
+    const votes = new Map<string, number>();
+    const vote = (hash: Buffer | undefined) => hash && votes.set(hash.toString('hex'), (votes.get(hash.toString('hex')) ?? 0) + 1);
+    const shape = this.#shape(type, sequence);
+    let crcs: Uint32Array | undefined;
+    for (const { fields } of await this.#pagesOf(type, sequence)) {
+      if (fields.length !== shape.length) continue;
+      vote(fields.hash);
+      crcs ??= fields.rowCrcs;
+    }
+    for (const [nextType, next] of this.#followers(type, sequence)) {
+      for (const { fields } of await this.#pagesOf(nextType, next)) {
+        vote(fields.previousHash);
+        crcs ??= fields.previousCrcs?.subarray(0, shape.k + shape.m);
+      }
+    }
+    if (type === RecordType.DATA) for (const hash of await this.#indexHashes(sequence)) vote(hash);
+    const hashes = [...votes].sort((x, y) => y[1] - x[1]).map(([hex]) => Buffer.from(hex, 'hex'));
+    return { shape, hashes, crcs };
+  }
+
+  /** Blocks whose pages say something about this one. */
+  *#followers(type: RowsType, sequence: number): Generator<[RowsType, number]> {
+    const { count } = this.extent;
+    const group = type === RecordType.PARITY ? Math.floor(sequence / 256) : Math.floor(sequence / GROUP);
+    if (type === RecordType.PARITY) {
+      if ((sequence % 256) + 1 < parityCount(groupSize(group, count))) yield [RecordType.PARITY, sequence + 1];
+      return;
+    }
+    if (sequence + 1 < count) yield [RecordType.DATA, sequence + 1];
+    const closes = sequence === count - 1 || (sequence + 1) % GROUP === 0;
+    if (closes && parityCount(groupSize(group, count)) > 0) yield [RecordType.PARITY, 256 * group];
+  }
+
+  async #pagesOf(type: RowsType, sequence: number): Promise<{ fields: PageFields }[]> {
+    const pages: { fields: PageFields }[] = [];
+    for (const { map, copy } of this.replicas(type, sequence)) {
+      for (const place of map.places(type, copy, sequence)) {
+        const page = await pageAt(map.source, place);
+        if (page && this.#isPageOf(page.fields, type, sequence)) pages.push(page);
+      }
+    }
+    return pages;
+  }
+
+  async #indexHashes(sequence: number): Promise<Buffer[]> {
+    const group = Math.floor(sequence / GROUP);
+    const at = 8 + 32 * (sequence % GROUP);
+    return (await this.#index(group)).filter((body) => body.length >= at + 32).map((body) => body.subarray(at, at + 32));
+  }
+
+  /** The distinct bodies of a group's INDEX records whose hash fits. */
+  async #index(group: number): Promise<Buffer[]> {
+    const known = this.#indexes.get(group);
+    if (known) return known;
+    const bodies: Buffer[] = [];
+    for (const { map, copy } of this.replicas(RecordType.INDEX, group)) {
+      for (const place of map.places(RecordType.INDEX, copy, group)) {
+        const body = await readBody(map, place, RecordType.INDEX, group, this.fileId);
+        if (body && !bodies.some((b) => b.equals(body))) bodies.push(body);
+      }
+    }
+    this.#indexes.clear();
+    this.#indexes.set(group, bodies);
+    return bodies;
+  }
+
+  /** After a scan the places are others. */
+  forget(): void {
+    this.#indexes.clear();
+  }
+
+  #shape(type: RowsType, sequence: number): Shape {
+    const { count, lastLength } = this.extent;
+    const final = type === RecordType.DATA && sequence === count - 1;
+    const length = final ? lastLength : FULL_PAYLOAD;
+    return { ...blockShape(length)!, length, final };
+  }
+
+  #isPageOf(page: PageFields, type: RowsType, sequence: number): boolean {
+    return page.type === type && page.sequence === sequence && page.major === 1 && page.fileId.equals(this.fileId);
+  }
+
+  #hash(page: PageFields, payload: Buffer): Buffer {
+    return blockHash(this.fileId, page.type, page.sequence, page.flags, payload);
+  }
+}
+
+/** The body of a HEADER, INDEX or END record at an offset, if all its pages are there and its hash fits. */
+export async function readBody(map: RecordMap, offset: number, type: RecordType, sequence: number | null, fileId: Buffer): Promise<Buffer | null> {
+  const first = (await pageAt(map.source, offset))?.fields;
+  const fits = (f: PageFields | undefined, i: number) =>
+    f?.type === type && f.page === i && (sequence === null || f.sequence === sequence) && f.fileId.equals(fileId);
+  if (!first?.body || !fits(first, 0) || first.pages > 8) return null;
+  const slices = [first.body];
+  for (let i = 1; i < first.pages; i++) {
+    const next = (await pageAt(map.source, offset + i * PAGE))?.fields;
+    if (!next?.body || !fits(next, i)) return null;
+    slices.push(next.body);
+  }
+  const body = Buffer.concat(slices);
+  return blockHash(fileId, type, first.sequence, first.flags, body).equals(first.hash) ? body : null;
+}
+
+export function isWhole(result: Whole | Remains): result is Whole {
+  return 'payload' in result;
+}

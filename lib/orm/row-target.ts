@@ -1,0 +1,304 @@
+/**
+ * BackupItems back into a database and into files: all of them or none.
+ *
+ * @see row-source.ts
+ */
+import { Writable } from 'node:stream';
+import { FormatError, RestoreError } from '../errors.ts';
+import type { BackupItem, BackupSchema, EndItem, EntityEndItem, RowsItem } from '../format/items.ts';
+import { openModel } from './database.ts';
+import type { DanglingReference, EntityCounts, RestoreWriter, TableWriter } from './driver.ts';
+import { type FileCounts, FileTarget } from './file-target.ts';
+import type { OrmLike } from './orm-like.ts';
+import { type BackupConfig, defineBackupConfig } from './registry.ts';
+import { RowLines } from './row-lines.ts';
+import { type Drift, planRestore } from './target-plan.ts';
+import { WantedFiles } from './wanted-files.ts';
+
+export interface RowTargetOptions {
+  registry?: BackupConfig;
+  /**
+   * `merge` (default): rows are told apart by primary key; missing ones are inserted, different ones updated, others
+   * left alone. `flush`: all rows of the tables in the backup are deleted first.
+   */
+  mode?: 'merge' | 'flush';
+  /** Does everything, files and their confinement included, and then takes it back. */
+  dryRun?: boolean;
+  /** Entity or table names: only these, with their files. */
+  only?: string[];
+  /** Entity or table names: everything but these. */
+  except?: string[];
+  /** Columns that the target does not have are left out instead of refused. */
+  allowDrift?: boolean;
+  /** Foreign keys without their row are accepted: for a source that has such rows itself. */
+  allowDangling?: boolean;
+  /** Aborting destroys the stream with the signal's reason and takes everything back. */
+  signal?: AbortSignal;
+}
+
+export interface TableCounts extends EntityCounts {
+  table: string;
+  entities: string[];
+}
+
+/** What a restore did, or would have done (`dryRun`). */
+export interface RestoreCounts {
+  dryRun: boolean;
+  /** In the backup's order. */
+  tables: TableCounts[];
+  files: FileCounts;
+  /** What was left out because of `allowDrift`. */
+  drift: Drift[];
+  /** Foreign keys without their row, where `allowDangling` accepted them; at most 20. */
+  dangling: DanglingReference[];
+  /** Migrations that only the backup's database, or only the target's, had executed. */
+  migrations: { onlyInBackup: string[]; onlyInTarget: string[] };
+}
+
+interface OpenTable {
+  /** Absent where `only` or `except` leaves the table out. */
+  writer?: TableWriter;
+  lines: RowLines;
+  rows: number;
+  ended: boolean;
+}
+
+/**
+ * Consumes items in the order of items.ts. One transaction holds all rows, files wait beside their places; both become
+ * visible when the stream finishes, and only if the `end` item was seen. Destroying the stream takes everything back.
+ *
+ * Not covered by that promise: files are renamed right after COMMIT. If one of those renames fails, the error is
+ * ERR_FILES_NOT_PLACED, the rows are restored, and restoring again mends it.
+ *
+ * Memory: two items and the rows in them, or three times the largest row.
+ *
+ * @example
+ * const target = createRowTarget(orm, { mode: 'flush' });
+ * await pipeline(..., deserializer, target);
+ * const { tables, files } = await target.result;
+ */
+export class RowTarget extends Writable {
+  /** Settles when the stream has finished or failed. Never an unhandled rejection. */
+  readonly result: Promise<RestoreCounts>;
+  readonly #orms: OrmLike | OrmLike[];
+  readonly #options: RowTargetOptions & { registry: BackupConfig; mode: 'merge' | 'flush' };
+  readonly #files: FileTarget;
+  readonly #tables = new Map<number, OpenTable>();
+  #counts: RestoreCounts;
+  #settle!: { done: (counts: RestoreCounts) => void; fail: (error: unknown) => void };
+  #schema: BackupSchema | undefined;
+  #writer: RestoreWriter | undefined;
+  #wanted: WantedFiles | undefined;
+  #end: EndItem | undefined;
+  #seen = { rows: 0, files: 0, bytes: 0 };
+  /** The step that is under way: `destroy` waits for it before it takes things back. */
+  #step: Promise<unknown> = Promise.resolve();
+
+  constructor(orms: OrmLike | OrmLike[], options: RowTargetOptions = {}) {
+    super({ objectMode: true, highWaterMark: 2 });
+    this.#orms = orms;
+    const registry = defineBackupConfig(options.registry ?? {});
+    this.#options = { ...options, registry, mode: options.mode ?? 'merge' };
+    this.#files = new FileTarget(registry, (file) => !this.#wanted || this.#wanted.has(file));
+    this.#counts = {
+      dryRun: options.dryRun === true,
+      tables: [],
+      files: this.#files.counts,
+      drift: [],
+      dangling: [],
+      migrations: { onlyInBackup: [], onlyInTarget: [] },
+    };
+    this.result = new Promise((done, fail) => {
+      this.#settle = { done, fail };
+    });
+    this.result.catch(() => {});
+    const { signal } = options;
+    if (signal?.aborted) this.destroy(signal.reason);
+    else if (signal) {
+      const abort = () => this.destroy(signal.reason);
+      signal.addEventListener('abort', abort, { once: true });
+      this.once('close', () => signal.removeEventListener('abort', abort));
+    }
+  }
+
+  override _write(item: BackupItem, _: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#track(this.#take(item), done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#track(this.#finish(), done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#step
+      .then(() => this.#undo())
+      .then(
+        () => {
+          this.#settle.fail(error ?? stopped());
+          done(error);
+        },
+        (later) => {
+          this.#settle.fail(error ?? later);
+          done(error ?? later);
+        },
+      );
+  }
+
+  #track(work: Promise<void>, done: (error?: Error | null) => void): void {
+    this.#step = work.then(
+      () => done(),
+      (error) => done(error),
+    );
+  }
+
+  async #take(item: BackupItem): Promise<void> {
+    if (this.#end || (item.type === 'schema') !== (this.#schema === undefined)) throw outOfOrder(item.type);
+    switch (item.type) {
+      case 'schema':
+        return this.#begin(item.schema);
+      case 'rows':
+        return this.#rows(item);
+      case 'entity-end':
+        return this.#entityEnd(item);
+      case 'file-begin':
+        return this.#files.begin(item);
+      case 'file-data':
+        return this.#files.data(item);
+      case 'file-end':
+        this.#seen.files++;
+        this.#seen.bytes += item.size;
+        return this.#files.end(item);
+      case 'skipped':
+        return;
+      case 'end':
+        this.#end = item;
+    }
+  }
+
+  async #begin(schema: BackupSchema): Promise<void> {
+    this.#schema = schema;
+    if (schema.kind !== 'database')
+      throw new RestoreError(
+        'ERR_RESTORE_NOT_A_DATABASE',
+        'The backup holds a sealed stream, not a database. Unseal it instead of restoring it.',
+      );
+    const { driver, model } = await openModel(this.#orms);
+    if (schema.dialect !== driver.dialect) {
+      throw new RestoreError(
+        'ERR_RESTORE_DIALECT',
+        `The backup is of a ${schema.dialect} database and the target is ${driver.dialect}. This version restores into the same kind of database only.`,
+        { facts: { backup: schema.dialect, target: driver.dialect } },
+      );
+    }
+    const writer = await driver.openWriter(this.#options.signal);
+    this.#writer = writer;
+    const { plans, drift } = await planRestore(schema, model, writer, this.#options);
+    this.#counts.drift = drift;
+    const mine = (await writer.migrations(model.migrations)) ?? [];
+    const theirs = schema.migrations?.names ?? [];
+    this.#counts.migrations.onlyInBackup = theirs.filter((name) => !mine.includes(name));
+    this.#counts.migrations.onlyInTarget = mine.filter((name) => !theirs.includes(name));
+    await writer.begin({ mode: this.#options.mode, plans, server: schema.server });
+    if (this.#options.only || this.#options.except)
+      this.#wanted = new WantedFiles(model, this.#options.registry, plans, this.#options.only !== undefined);
+    for (const { stream } of schema.tables) {
+      const plan = plans.find(({ source }) => source.stream === stream);
+      const table: OpenTable = { lines: new RowLines(), rows: 0, ended: false };
+      if (plan) table.writer = await writer.table(plan);
+      this.#tables.set(stream, table);
+    }
+  }
+
+  async #rows({ stream, data, count }: RowsItem): Promise<void> {
+    const table = this.#table(stream);
+    table.rows += count;
+    if (!table.writer) return;
+    const rows = table.lines.push(data);
+    if (rows.length !== count) throw wrongCount(stream);
+    await this.#wanted?.collect(stream, rows);
+    await table.writer.write(rows);
+  }
+
+  async #entityEnd({ stream, rows }: EntityEndItem): Promise<void> {
+    const table = this.#table(stream);
+    if (table.rows !== rows) throw wrongCount(stream);
+    table.lines.end();
+    table.ended = true;
+    this.#seen.rows += rows;
+    if (!table.writer) return;
+    const { table: name, entities } = this.#schema!.tables.find((one) => one.stream === stream)!;
+    this.#counts.tables.push({ table: name, entities, ...(await table.writer.end()) });
+  }
+
+  #table(stream: number): OpenTable {
+    const table = this.#tables.get(stream);
+    if (!table || table.ended) throw outOfOrder(`rows of stream ${stream}`);
+    return table;
+  }
+
+  async #finish(): Promise<void> {
+    const { rows, files, bytes } = this.#seen;
+    const whole = this.#end && [...this.#tables.values()].every(({ ended }) => ended);
+    if (!whole || this.#end!.rows !== rows || this.#end!.files !== files || this.#end!.bytes !== bytes) {
+      throw new RestoreError(
+        'ERR_RESTORE_INCOMPLETE',
+        'The backup ended before its END, or its totals do not fit what it holds. Validate it. Nothing was changed.',
+        { facts: { seen: this.#seen } },
+      );
+    }
+    const writer = this.#writer!;
+    this.#counts.dangling = await writer.finish(this.#schema!.sequences ?? []);
+    if (this.#counts.dangling.length && !this.#options.allowDangling) throw danglingError(this.#counts.dangling);
+    await this.#files.prepare();
+    if (this.#options.dryRun) {
+      await this.#undo();
+    } else {
+      await writer.commit();
+      this.#writer = undefined;
+      // From here on there is no way back: the rows are there.
+      await this.#files.commit().finally(() => writer.close());
+    }
+    this.#settle.done(this.#counts);
+  }
+
+  async #undo(): Promise<void> {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    await this.#files.abort();
+    await this.#wanted?.close();
+    await writer?.rollback();
+    await writer?.close();
+  }
+}
+
+function stopped(): RestoreError {
+  return new RestoreError('ERR_RESTORE_INCOMPLETE', 'The restore was stopped before its end. Nothing was changed.');
+}
+
+function outOfOrder(what: string): FormatError {
+  return new FormatError(
+    'ERR_FORMAT_ORDER',
+    `The backup's items are out of order (${what}). Validate the backup; if it is intact, a newer version wrote it: update mikro-orm-dbs.`,
+  );
+}
+
+function wrongCount(stream: number): FormatError {
+  return new FormatError(
+    'ERR_FORMAT_ROW',
+    `The rows of stream ${stream} are not as many as the backup says. Validate the backup.`,
+  );
+}
+
+function danglingError(dangling: DanglingReference[]): RestoreError {
+  const shown = dangling.slice(0, 5).map(({ table, row, parent }) => `"${table}" ${row} (no such row in "${parent}")`);
+  return new RestoreError(
+    'ERR_RESTORE_DANGLING',
+    `Rows would refer to rows that are not there: ${shown.join('; ')}${dangling.length > 5 ? ' and more' : ''}. Restore the tables that they refer to as well, or accept them with allowDangling. Nothing was changed.`,
+    { facts: { dangling } },
+  );
+}
+
+/** @see RowTarget */
+export function createRowTarget(orms: OrmLike | OrmLike[], options?: RowTargetOptions): RowTarget {
+  return new RowTarget(orms, options);
+}

@@ -1,0 +1,62 @@
+/** Turns what users name as a backup into random access, and secrets into keys. */
+import { Readable } from 'node:stream';
+import { type ByteSource, bufferSource } from './container/source.ts';
+import { spool } from './container/spool.ts';
+import { type OpeningKeys, openFileKeys, type OpenedKeys, type SealingKeys } from './container/keys.ts';
+import { ContainerReader } from './container/reader.ts';
+import type { How } from './container/block-reader.ts';
+import { ConfigError } from './errors.ts';
+import { fileSource } from './sinks/file.ts';
+import type { BackupSource, OpeningSecret, ReadOptions, SealingSecret } from './types.ts';
+
+async function toByteSource(source: BackupSource): Promise<ByteSource> {
+  if (typeof source === 'string') return fileSource(source);
+  if (Buffer.isBuffer(source)) return bufferSource(source);
+  if (source instanceof Readable) return spool(source);
+  return source;
+}
+
+/** Runs `work` with an opened container, and closes what was opened. */
+export async function withReader<T>(
+  source: BackupSource,
+  options: ReadOptions & { onHealed?: (block: number, how: How) => void },
+  work: (reader: ContainerReader) => Promise<T>,
+): Promise<T> {
+  const sources: ByteSource[] = [];
+  try {
+    for (const s of [source, ...(options.with ?? [])]) sources.push(await toByteSource(s));
+    return await work(await openReader(sources, options));
+  } finally {
+    for (const s of sources) await s.close();
+  }
+}
+
+function openReader(
+  sources: ByteSource[],
+  options: ReadOptions & { onHealed?: (block: number, how: How) => void },
+): Promise<ContainerReader> {
+  const { fileId, signal, onEvent } = options;
+  return ContainerReader.open(sources, {
+    ...(fileId ? { fileId } : {}),
+    ...(signal ? { signal } : {}),
+    onHealed: (block, how) => {
+      options.onHealed?.(block, how);
+      onEvent?.({ type: 'healed', block, how });
+    },
+  });
+}
+
+/** @throws as `openFileKeys` */
+export function openKeys(reader: ContainerReader, secret: OpeningSecret): Promise<OpenedKeys> {
+  return openFileKeys(reader.headers, reader.fileId, openingKeys(secret));
+}
+
+function openingKeys(secret: OpeningSecret): OpeningKeys {
+  const keys = typeof secret === 'string' ? { passphrase: secret } : secret;
+  if (keys.passphrase === '') throw new ConfigError('ERR_KEY_EMPTY_PASSPHRASE', 'The passphrase is empty. Give the one that the backup was made with.');
+  return keys;
+}
+
+export function sealingKeys(secret: SealingSecret): SealingKeys {
+  return typeof secret === 'string' ? { passphrases: [secret] } : secret;
+}

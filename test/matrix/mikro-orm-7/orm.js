@@ -1,0 +1,6 @@
+// Resolved from this folder: MikroORM 7 as an app beside it would import it.
+import * as core from '@mikro-orm/core';
+import * as libsql from '@mikro-orm/libsql';
+import * as sqlite from '@mikro-orm/sqlite';
+
+export { core, libsql, sqlite };
