@@ -45,7 +45,7 @@ interface CliModule {
 
 /**
  * Loads the app in `cwd`. Sets a few MIKRO_ORM_ variables of this process on the way.
- * @throws ConfigError ERR_CONFIG_NOT_FOUND, ERR_CONFIG_LOAD, ERR_CONFIG_NO_ORM
+ * @throws ConfigError ERR_CONFIG_NOT_FOUND, ERR_CONFIG_LOAD, ERR_CONFIG_NO_MIKRO_ORM
  */
 export async function loadApp(options: AppOptions): Promise<App> {
   const { cwd, env, contexts = [] } = options;
@@ -53,10 +53,14 @@ export async function loadApp(options: AppOptions): Promise<App> {
   const manifest = appManifest(cwd, env);
   const from = createRequire(join(manifest.folder, 'package.json'));
   const path = await findConfig(options, manifest, from);
-  if (options.configDbs !== undefined && TYPESCRIPT.test(options.configDbs)) await supportTypeScript(from, manifest.settings);
+  if (options.configDbs !== undefined && TYPESCRIPT.test(options.configDbs))
+    await supportTypeScript(from, manifest.settings);
   const core = (await importFrom(from, '@mikro-orm/core', manifest)) as CoreModule | null;
   if (!core) {
-    throw new ConfigError('ERR_CONFIG_NO_ORM', `MikroORM is not installed in ${manifest.folder}. Run dbs in the app's folder, or name it with --cwd.`);
+    throw new ConfigError(
+      'ERR_CONFIG_NO_MIKRO_ORM',
+      `MikroORM is not installed in ${manifest.folder}. Run dbs in the app's folder, or name it with --cwd.`,
+    );
   }
   const orms: ClosableOrm[] = [];
   const close = async () => {
@@ -68,7 +72,11 @@ export async function loadApp(options: AppOptions): Promise<App> {
       orms.push(await loading(path, cwd, () => core.MikroORM.init(settings)));
     }
     const { configDbs } = options;
-    return { orms, close, backupConfig: configDbs === undefined ? ownConfig(orms) : await importConfig(resolve(cwd, configDbs), cwd) };
+    return {
+      orms,
+      close,
+      backupConfig: configDbs === undefined ? ownConfig(orms) : await importConfig(resolve(cwd, configDbs), cwd),
+    };
   } catch (error) {
     await close();
     throw error;
@@ -76,7 +84,11 @@ export async function loadApp(options: AppOptions): Promise<App> {
 }
 
 /** The configuration's path; `null` where environment variables alone make one. Prepares for TypeScript where needed. */
-async function findConfig({ cwd, env, config }: AppOptions, manifest: AppManifest, from: NodeJS.Require): Promise<string | null> {
+async function findConfig(
+  { cwd, env, config }: AppOptions,
+  manifest: AppManifest,
+  from: NodeJS.Require,
+): Promise<string | null> {
   const candidates = configCandidates(cwd, manifest, config);
   let unreadable: string | undefined;
   for (const path of candidates) {
@@ -101,7 +113,12 @@ async function findConfig({ cwd, env, config }: AppOptions, manifest: AppManifes
 }
 
 /** Through the app's own CLI package where there is one, else by the same rules. Debug output is off. */
-async function readConfig(path: string | null, name: string | undefined, from: NodeJS.Require, manifest: AppManifest): Promise<Options> {
+async function readConfig(
+  path: string | null,
+  name: string | undefined,
+  from: NodeJS.Require,
+  manifest: AppManifest,
+): Promise<Options> {
   // A package.json further up may name the CLI: what counts is that it is there.
   process.env.MIKRO_ORM_ALLOW_GLOBAL_CLI ??= '1';
   const typescript = path !== null && TYPESCRIPT.test(path);
@@ -141,7 +158,11 @@ async function importDefault(path: string): Promise<unknown> {
 
 async function importConfig(path: string, cwd: string): Promise<unknown> {
   if (!existsSync(path)) {
-    throw new ConfigError('ERR_CONFIG_NOT_FOUND', `There is no file ${shown(path, cwd)} (--config-dbs). Check the path.`, { facts: { looked: [path] } });
+    throw new ConfigError(
+      'ERR_CONFIG_NOT_FOUND',
+      `There is no file ${shown(path, cwd)} (--config-dbs). Check the path.`,
+      { facts: { looked: [path] } },
+    );
   }
   return loading(path, cwd, () => importDefault(path));
 }

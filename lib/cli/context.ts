@@ -16,6 +16,7 @@ export interface CliContext {
   now: () => number;
   /** Aborted by SIGINT and SIGTERM with an `Interrupted`. */
   signal: AbortSignal;
+  cwd: () => string;
   chdir: (folder: string) => void;
   /** A terminal to ask on, if there is one. */
   promptTerminal: () => PromptTerminal | null;
@@ -35,6 +36,7 @@ export function processContext(stdout: Output, signal: AbortSignal): CliContext 
     env: process.env,
     now: () => performance.now(),
     signal,
+    cwd: () => process.cwd(),
     chdir: (folder) => process.chdir(folder),
     promptTerminal: () => openPromptTerminal(process.stdin, process.stderr),
     stdinFile: () => fileStdin(),

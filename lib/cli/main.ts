@@ -18,7 +18,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const stdout = guardStdout();
 stdout.on('error', () => abort.abort(new Interrupted('SIGPIPE')));
 
-const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 const code = await runCli(process.argv.slice(2), processContext(stdout, abort.signal), manifest.version);
 await flushed(stdout);
 await flushed(process.stderr);

@@ -22,7 +22,10 @@ export function appOptions(command: Command): Command {
   return command
     .option('--config <file>', "the app's MikroORM configuration (default: found as MikroORM's own CLI does)")
     .option('--context <name>', 'which configuration, where the file exports several', list)
-    .option('--config-dbs <file>', 'module whose default export is a BackupConfig (default: "dbs" in the MikroORM configuration)');
+    .option(
+      '--config-dbs <file>',
+      'module whose default export is a BackupConfig (default: "dbs" in the MikroORM configuration)',
+    );
 }
 
 /** How a container is written. */
@@ -59,7 +62,11 @@ export function writeFlags({ force, layout, mirror, compression, verify }: Write
 
 /** Other copies to heal from. */
 export function withOption(command: Command): Command {
-  return command.option('--with <file>', 'another copy of the same backup, damaged or not: each heals the other', repeated);
+  return command.option(
+    '--with <file>',
+    'another copy of the same backup, damaged or not: each heals the other',
+    repeated,
+  );
 }
 
 /** `--only a,b --only c`. */

@@ -54,7 +54,12 @@ function readJson(path: string): Json {
 }
 
 function manifestOf(folder: string, json: Json, env: NodeJS.ProcessEnv): AppManifest {
-  const own = (json['mikro-orm'] ?? {}) as { configPaths?: string[]; preferTs?: boolean; useTsNode?: boolean; tsConfigPath?: string };
+  const own = (json['mikro-orm'] ?? {}) as {
+    configPaths?: string[];
+    preferTs?: boolean;
+    useTsNode?: boolean;
+    tsConfigPath?: string;
+  };
   const names = Object.keys({ ...(json.dependencies as Json), ...(json.devDependencies as Json) });
   return {
     folder,
@@ -77,7 +82,12 @@ function flag(value: string | undefined): boolean | undefined {
 export function configCandidates(cwd: string, { settings }: AppManifest, given?: string): string[] {
   if (given !== undefined) return [resolve(cwd, given)];
   const built = ['dist', 'build'].find((folder) => existsSync(join(cwd, folder))) ?? 'src';
-  const usual = ['src/mikro-orm.config.ts', 'mikro-orm.config.ts', `${built}/mikro-orm.config.js`, 'mikro-orm.config.js'];
+  const usual = [
+    'src/mikro-orm.config.ts',
+    'mikro-orm.config.ts',
+    `${built}/mikro-orm.config.js`,
+    'mikro-orm.config.js',
+  ];
   const paths = [...settings.configPaths, ...usual].map((path) => resolve(cwd, path));
   return [...new Set(paths)].filter((path) => settings.preferTs !== false || !TYPESCRIPT.test(path));
 }
@@ -89,7 +99,8 @@ type Options = Record<string, unknown>;
  * MikroORM's CLI. For apps without `@mikro-orm/cli`. Throws an Error with a sentence.
  */
 export async function pickConfiguration(exported: unknown, name = 'default'): Promise<Options> {
-  const isObject = (value: unknown): value is Options => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const isObject = (value: unknown): value is Options =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
   const named = (value: unknown) => isObject(value) && (value.contextName ?? 'default') === name;
   const fits = (value: unknown): value is Options => isObject(value) && (value.contextName ?? name) === name;
   const candidates = Array.isArray(exported) ? exported : [exported];

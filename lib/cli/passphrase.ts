@@ -51,7 +51,9 @@ export async function givenPassphrase(
   if (passphraseFile !== undefined) return checked(await fromFile(passphraseFile), passphraseFile);
   if (passphraseStdin) {
     if (wanted.stdinTaken) {
-      throw usage('Stdin carries the data, so the passphrase cannot come from it too. Use --passphrase-file FILE or $DBS_PASSPHRASE.');
+      throw usage(
+        'Stdin carries the data, so the passphrase cannot come from it too. Use --passphrase-file FILE or $DBS_PASSPHRASE.',
+      );
     }
     return checked(await fromStdin(world.stdin), 'stdin');
   }
@@ -61,18 +63,31 @@ export async function givenPassphrase(
 }
 
 /** The same, and a prompt where there is a terminal. @throws ConfigError ERR_KEY_NO_PASSPHRASE, ERR_KEY_PASSPHRASES_DIFFER */
-export async function passphrase(world: PassphraseWorld, options: PassphraseOptions, wanted: Wanted = {}): Promise<string> {
+export async function passphrase(
+  world: PassphraseWorld,
+  options: PassphraseOptions,
+  wanted: Wanted = {},
+): Promise<string> {
   const given = await givenPassphrase(world, options, wanted);
   if (given !== undefined) return given;
   const terminal = world.promptTerminal();
   if (!terminal) {
-    throw new ConfigError('ERR_KEY_NO_PASSPHRASE', `A passphrase is needed, and there is no terminal to ask on. ${WAYS}.`);
+    throw new ConfigError(
+      'ERR_KEY_NO_PASSPHRASE',
+      `A passphrase is needed, and there is no terminal to ask on. ${WAYS}.`,
+    );
   }
   const prompt = new Prompt(terminal);
   try {
-    const first = checked(await prompt.ask(wanted.confirm ? 'New passphrase: ' : 'Passphrase: ', world.signal), 'the terminal');
+    const first = checked(
+      await prompt.ask(wanted.confirm ? 'New passphrase: ' : 'Passphrase: ', world.signal),
+      'the terminal',
+    );
     if (wanted.confirm && (await prompt.ask('The same again: ', world.signal)) !== first) {
-      throw new ConfigError('ERR_KEY_PASSPHRASES_DIFFER', 'The two passphrases differ. Nothing was written; try again.');
+      throw new ConfigError(
+        'ERR_KEY_PASSPHRASES_DIFFER',
+        'The two passphrases differ. Nothing was written; try again.',
+      );
     }
     return first;
   } finally {
@@ -114,7 +129,10 @@ export async function openingKeys(
 
 function checked(text: string, from: string): string {
   if (text.length > 0) return text;
-  throw new ConfigError('ERR_KEY_EMPTY_PASSPHRASE', `The passphrase from ${from} is empty. Give one of at least one character.`);
+  throw new ConfigError(
+    'ERR_KEY_EMPTY_PASSPHRASE',
+    `The passphrase from ${from} is empty. Give one of at least one character.`,
+  );
 }
 
 async function fromFile(path: string): Promise<string> {
@@ -123,7 +141,11 @@ async function fromFile(path: string): Promise<string> {
     bytes = await readFile(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw fileError(`The passphrase file ${path} cannot be read (${code}). Check its path and permissions.`, path, error);
+    throw fileError(
+      `The passphrase file ${path} cannot be read (${code}). Check its path and permissions.`,
+      path,
+      error,
+    );
   }
   return line(bytes, `The passphrase file ${path}`, path);
 }

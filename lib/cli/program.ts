@@ -10,7 +10,7 @@ import { unsealCommand } from './commands/unseal.ts';
 import { validateCommand } from './commands/validate.ts';
 import type { CliContext } from './context.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
-import { runner, type Runner } from './session.ts';
+import { type Runner, runner } from './session.ts';
 import { Terminal } from './terminal.ts';
 import { usage } from './usage.ts';
 
@@ -60,7 +60,10 @@ function program(ctx: CliContext, run: Runner, version: string): Command {
     .option('-q, --quiet', 'print errors and warnings only')
     .option('--no-progress', 'show no progress')
     .option('--cwd <folder>', 'as if started in this folder')
-    .addHelpText('after', `\nExample:\n  $ dbs backup app.dbs && dbs validate app.dbs\n\nExit codes: 0 ok, 3 some sources were skipped, 4 healed, 6 beyond repair; all of them: docs/cli.md.`)
+    .addHelpText(
+      'after',
+      `\nExample:\n  $ dbs backup app.dbs && dbs validate app.dbs\n\nExit codes: 0 ok, 3 some sources were skipped, 4 healed, 6 beyond repair; all of them: docs/cli.md.`,
+    )
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .configureOutput({
       writeOut: (text) => void ctx.stdout.write(text),

@@ -69,7 +69,8 @@ export class Prompt {
           else if (done === 'interrupt') reject(new Interrupted('SIGINT'));
           else if (done === 'end') ended();
         };
-        const ended = () => reject(new ConfigError('ERR_KEY_NO_PASSPHRASE', 'No passphrase was typed. Nothing was done.'));
+        const ended = () =>
+          reject(new ConfigError('ERR_KEY_NO_PASSPHRASE', 'No passphrase was typed. Nothing was done.'));
         const onData = (chunk: Buffer) => {
           this.#pending += this.#decoder.write(chunk);
           take();

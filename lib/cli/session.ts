@@ -1,6 +1,8 @@
 /** One run of one command: what it gets, and how it ends. */
 import type { Command } from 'commander';
+import { ConfigError } from '../errors.ts';
 import type { BackupSource } from '../types.ts';
+import type { App } from './app.ts';
 import type { CliContext } from './context.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { Terminal } from './terminal.ts';
@@ -59,12 +61,39 @@ export function sourceOf({ ctx }: Session, argument: string): BackupSource {
 
 /** The `--with` files. */
 export function readOptions({ ctx, out }: Session, options: { with?: string[] }) {
-  return { signal: ctx.signal, onEvent: out.event, ...(options.with?.length ? { with: options.with as BackupSource[] } : {}) };
+  return {
+    signal: ctx.signal,
+    onEvent: out.event,
+    ...(options.with?.length ? { with: options.with as BackupSource[] } : {}),
+  };
 }
 
 /** Reserves stdout for a backup. @throws ConfigError ERR_CLI_STDOUT_TTY */
 export function stdoutForData({ ctx, out }: Session, example: string) {
-  if (ctx.stdout.isTTY) throw usage(`A backup is not for a terminal. Send it somewhere: ${example}`);
-  out.reserveStdout();
+  if (ctx.stdout.isTTY) {
+    throw new ConfigError('ERR_CLI_STDOUT_TTY', `A backup is not for a terminal. Send it somewhere: ${example}`);
+  }
+  out.reserveStdout({ whole: true });
   return ctx.stdout;
+}
+
+/** Which app, and which of its configurations. */
+export interface AppFlags {
+  config?: string;
+  context?: string[];
+  configDbs?: string;
+}
+
+/** The app in the current folder. What it holds open is the caller's to close. */
+export async function openApp({ ctx }: Session, { config, context, configDbs }: AppFlags): Promise<App> {
+  const app = await ctx.loadApp({
+    cwd: ctx.cwd(),
+    env: ctx.env,
+    ...(config === undefined ? {} : { config }),
+    ...(context ? { contexts: context } : {}),
+    ...(configDbs === undefined ? {} : { configDbs }),
+  });
+  if (!ctx.signal.aborted) return app;
+  await app.close();
+  throw ctx.signal.reason;
 }

@@ -31,7 +31,8 @@ export class Terminal {
   readonly quiet: boolean;
   readonly #options: TerminalOptions;
   readonly #progress: ProgressView | null;
-  #dataOnStdout = false;
+  /** `part`: it is fine to read some of it and go away, as `head` does. */
+  #data: 'none' | 'part' | 'whole' = 'none';
   #skipped = 0;
 
   constructor(options: TerminalOptions) {
@@ -40,12 +41,13 @@ export class Terminal {
     this.json = json;
     this.quiet = quiet;
     const bar = stderr.isTTY === true && env.TERM !== 'dumb';
-    this.#progress = json || quiet || !options.progress ? null : bar ? barProgress(stderr, now) : lineProgress(stderr, now);
+    this.#progress =
+      json || quiet || !options.progress ? null : bar ? barProgress(stderr, now) : lineProgress(stderr, now);
   }
 
-  /** From here on stdout belongs to the data. */
-  reserveStdout(): void {
-    this.#dataOnStdout = true;
+  /** From here on stdout belongs to the data. `whole`: half of it is worth nothing. */
+  reserveStdout({ whole = false } = {}): void {
+    this.#data = whole ? 'whole' : 'part';
   }
 
   /** For `onEvent` of the library. */
@@ -67,7 +69,8 @@ export class Terminal {
   /** The outcome: the object with `--json`, else its text. `--quiet` drops the text. */
   result(value: { type: string }, text: string): void {
     this.#progress?.clear();
-    if (this.#skipped > SKIPPED_SHOWN) this.#talk(`skipped ${count(this.#skipped - SKIPPED_SHOWN)} more (--json names all)`);
+    if (this.#skipped > SKIPPED_SHOWN)
+      this.#talk(`skipped ${count(this.#skipped - SKIPPED_SHOWN)} more (--json names all)`);
     if (this.json) this.#object(value);
     else if (!this.quiet) this.#results().write(`${printableLines(text)}\n`);
   }
@@ -82,6 +85,7 @@ export class Terminal {
   /** The last word of a run that failed. No stack trace, unless DBS_DEBUG is set. */
   fail(error: unknown, exitCode: ExitCode = exitCodeOf(error)): void {
     this.#progress?.clear();
+    if (error instanceof Interrupted && error.signal === 'SIGPIPE' && this.#data !== 'whole') return;
     const { code, message, facts } = this.#described(error);
     if (this.json) this.#object({ type: 'error', code, message, exitCode, facts });
     else this.#options.stderr.write(`dbs: ${printableLines(message)}\n  (${code})\n`);
@@ -91,10 +95,14 @@ export class Terminal {
     }
   }
 
+  close(): void {
+    this.#progress?.clear();
+  }
+
   #described(error: unknown): { code: string; message: string; facts: object } {
     if (error instanceof BackupError) return { code: error.code, message: redacted(error.message), facts: error.facts };
     if (error instanceof Interrupted) {
-      const kept = this.#dataOnStdout ? 'What came out on stdout is incomplete.' : 'Nothing half-written was kept.';
+      const kept = this.#data !== 'none' ? 'What came out on stdout is incomplete.' : 'Nothing half-written was kept.';
       return { code: 'ERR_INTERRUPTED', message: `Interrupted. ${kept}`, facts: { signal: error.signal } };
     }
     const text = error instanceof Error ? error.message : String(error);
@@ -107,7 +115,7 @@ export class Terminal {
   }
 
   #results(): Output {
-    return this.#dataOnStdout ? this.#options.stderr : this.#options.stdout;
+    return this.#data !== 'none' ? this.#options.stderr : this.#options.stdout;
   }
 
   #object(value: object): boolean {

@@ -15,7 +15,8 @@ export interface TypeScriptOptions {
  * Returns its name, or `null` where there is none.
  */
 export async function supportTypeScript(from: AppRequire, options: TypeScriptOptions = {}): Promise<string | null> {
-  if (process.versions.bun || process.execArgv.some((arg) => /\btsx\b|ts-node|@swc-node|@oxc-node/.test(arg))) return 'present';
+  if (process.versions.bun || process.execArgv.some((arg) => /\btsx\b|ts-node|@swc-node|@oxc-node/.test(arg)))
+    return 'present';
   if (await registerTsx(from, options)) return 'tsx';
   if (registerTsNode(from, options)) return 'ts-node';
   // Node 22.18 and later; decorators are beyond it, and the import then says so.
@@ -38,7 +39,11 @@ function registerTsNode(from: AppRequire, { tsConfigPath }: TypeScriptOptions): 
   try {
     const compilerOptions = { module: 'nodenext', moduleResolution: 'nodenext' };
     const project = tsConfigPath === undefined ? {} : { project: tsConfigPath };
-    (from('ts-node') as { register: (options: object) => unknown }).register({ ...project, transpileOnly: true, compilerOptions });
+    (from('ts-node') as { register: (options: object) => unknown }).register({
+      ...project,
+      transpileOnly: true,
+      compilerOptions,
+    });
     return true;
   } catch {
     return false;

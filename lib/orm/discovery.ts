@@ -9,7 +9,7 @@ import { setting } from './orm-like.ts';
 
 /** A table that the metadata knows, with every entity in it. */
 export interface ModelTable extends TableRef {
-  /** Class names; of a pivot table its own. */
+  /** Class names, the root of a hierarchy first; of a pivot table its own. */
   entities: string[];
   metas: MetaLike[];
   pivot: boolean;
@@ -39,8 +39,9 @@ export function discoverModel(orms: OrmLike[]): Model {
       const key = `${ref.schema ?? ''}\0${ref.table}`;
       const table = tables.get(key) ?? { ...ref, entities: [], metas: [], pivot: meta.pivotTable === true, sides: [] };
       if (!table.entities.includes(meta.className)) {
-        table.entities.push(meta.className);
-        table.metas.push(meta);
+        const add = !meta.root || meta.root.className === meta.className ? 'unshift' : 'push';
+        table.entities[add](meta.className);
+        table.metas[add](meta);
         table.sides.push(...(sides.get(meta.className) ?? []));
       }
       tables.set(key, table);

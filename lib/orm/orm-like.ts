@@ -31,6 +31,8 @@ export interface MetaLike {
   expression?: unknown;
   /** MikroORM 7. Version 6 shows a view as an ordinary entity: the catalog tells. */
   view?: unknown;
+  /** Of a hierarchy; itself elsewhere. */
+  root?: { className: string };
   discriminatorColumn?: unknown;
   /** MikroORM 7: `sti` or `tpt`, on root entities. */
   inheritanceType?: unknown;

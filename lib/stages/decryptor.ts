@@ -36,18 +36,19 @@ export class Decryptor extends Stage<Segment, Buffer> {
     if (segment.index !== this.#next || this.#final) {
       throw new TamperError('ERR_TAMPER_ORDER', `Segment ${segment.index} came where segment ${this.#next} belongs.`);
     }
-    const plain = await this.#open(segment);
+    const bytes = await this.open(segment);
     segment.slot?.release();
     this.#next++;
     this.#final = segment.final;
-    await this.send(plain.subarray(SEGMENT_HEAD));
+    await this.send(bytes);
   }
 
-  async #open(segment: Segment): Promise<Buffer> {
+  /** The stream bytes of one segment, for a reader that wants only some. @throws TamperError ERR_TAMPER_BLOCK */
+  async open(segment: Segment): Promise<Buffer> {
     const { key, fileId, alternatives } = this.#options;
     const attempt = (payload: Buffer): Buffer | null => {
       const plain = Buffer.allocUnsafeSlow(payload.length - TAG);
-      return openSegment(key, fileId, segment.index, segment.final, payload, plain) ? plain : null;
+      return openSegment(key, fileId, segment.index, segment.final, payload, plain) ? plain.subarray(SEGMENT_HEAD) : null;
     };
     const plain = attempt(segment.payload);
     if (plain) return plain;

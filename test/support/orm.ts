@@ -34,7 +34,9 @@ async function load(): Promise<Loaded> {
       options: (file) => ({ driver: found.sql.SqliteDriver, driverOptions: new found.sql.NodeSqliteDialect(file) }),
     };
   }
-  const module = { libsql: found.libsql, 'better-sqlite3': found.betterSqlite ?? found.sqlite, sqlite3: found.sqlite }[driverName];
+  const module = { libsql: found.libsql, 'better-sqlite3': found.betterSqlite ?? found.sqlite, sqlite3: found.sqlite }[
+    driverName
+  ];
   return { core: found.core, MikroORM: module.MikroORM, options };
 }
 
@@ -56,7 +58,11 @@ let count = 0;
 /** A connected ORM on a new SQLite file (or `file`), with the tables of its entities unless `schema` is false. */
 export async function openOrm(
   entities: unknown[],
-  { file = join(scratch, `db-${++count}.sqlite`), schema = true, ...more }: { file?: string; schema?: boolean } & Record<string, unknown> = {},
+  {
+    file = join(scratch, `db-${++count}.sqlite`),
+    schema = true,
+    ...more
+  }: { file?: string; schema?: boolean } & Record<string, unknown> = {},
 ): Promise<TestOrm> {
   const orm = await loaded.MikroORM.init({
     entities: entities as never,

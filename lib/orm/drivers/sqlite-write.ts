@@ -28,6 +28,7 @@ export class SqliteTableWriter implements TableWriter {
   readonly target: SqliteTable;
   readonly #db: SqliteHandle;
   readonly #merging: boolean;
+  readonly #foreignText: boolean;
   /** Positions of the cells that are written, and the target's columns for them. */
   readonly #cells: number[] = [];
   readonly columns: string[] = [];
@@ -40,8 +41,9 @@ export class SqliteTableWriter implements TableWriter {
   #changed = 0;
   #before = 0;
 
-  private constructor(db: SqliteHandle, plan: TablePlan, before: number) {
+  private constructor(db: SqliteHandle, plan: TablePlan, before: number, foreignText: boolean) {
     this.#db = db;
+    this.#foreignText = foreignText;
     this.plan = plan;
     this.target = plan.target as SqliteTable;
     this.#before = before;
@@ -55,9 +57,12 @@ export class SqliteTableWriter implements TableWriter {
     if (this.#merging && (!this.#keyCells.length || this.#keyCells.includes(-1))) throw noKey(plan);
   }
 
-  /** @throws RestoreError ERR_RESTORE_NO_PRIMARY_KEY where rows cannot be told apart and the table is not empty */
-  static async open(db: SqliteHandle, plan: TablePlan): Promise<SqliteTableWriter> {
-    return new SqliteTableWriter(db, plan, await countRows(db, plan.target));
+  /**
+   * @param foreignText the two databases encode TEXT differently (UTF-8, UTF-16), so the bytes of ill-formed text do not fit
+   * @throws RestoreError ERR_RESTORE_NO_PRIMARY_KEY where rows cannot be told apart and the table is not empty
+   */
+  static async open(db: SqliteHandle, plan: TablePlan, foreignText = false): Promise<SqliteTableWriter> {
+    return new SqliteTableWriter(db, plan, await countRows(db, plan.target), foreignText);
   }
 
   async write(rows: Cell[][]): Promise<void> {
@@ -143,6 +148,7 @@ export class SqliteTableWriter implements TableWriter {
       if (this.#forms[i] !== '?') casts = true;
     }
     if (this.#merging && this.#keyCells.some((cell) => row[cell] === null)) throw nullKey(this.plan, this.rowKey(row));
+    if (this.#foreignText && this.#forms.includes('CAST(? AS TEXT)')) throw textEncoding(this.plan, this.rowKey(row));
     const form = casts ? this.#forms.join() : '';
     let statement = this.#statements.get(form);
     if (!statement) {
@@ -188,6 +194,14 @@ function nullKey(plan: TablePlan, row: string): RestoreError {
   return new RestoreError(
     'ERR_RESTORE_NULL_KEY',
     `A row of the table "${plan.target.table}" has NULL in its primary key (${row}), so it cannot be merged into a table that holds rows. Restore with mode "flush", or into an empty database.`,
+    { facts: { table: plan.target.table, row } },
+  );
+}
+
+function textEncoding(plan: TablePlan, row: string): RestoreError {
+  return new RestoreError(
+    'ERR_RESTORE_TEXT_ENCODING',
+    `The row ${row} of the table "${plan.target.table}" holds text that is not well-formed, as bytes that only fit a database with the source's "PRAGMA encoding". Create the target with that encoding and restore again. Nothing was changed.`,
     { facts: { table: plan.target.table, row } },
   );
 }

@@ -190,7 +190,10 @@ class SqliteWriter implements RestoreWriter {
 
   async table(plan: TablePlan): Promise<TableWriter> {
     try {
-      return await SqliteTableWriter.open(this.#db, plan);
+      const encoding = (server: string) => /UTF-16..$/.exec(server)?.[0];
+      const { server } = this.#options!;
+      const foreignText = server !== undefined && encoding(server) !== encoding(this.server);
+      return await SqliteTableWriter.open(this.#db, plan, foreignText);
     } catch (error) {
       throw restoreError(error, `write the table "${plan.target.table}"`);
     }

@@ -1,0 +1,104 @@
+/** `createBackup`: a MikroORM app into a container. Composition only. */
+import { resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import type { KdfParameters } from './format/key-slot.ts';
+import type { BackupItem, SkippedSource, TableSchema } from './format/items.ts';
+import type { OrmLike } from './orm/orm-like.ts';
+import type { BackupConfig } from './orm/registry.ts';
+import { createRowSource, type RowSource } from './orm/row-source.ts';
+import type { BackupResult, SealingSecret, WriteOptions } from './types.ts';
+import { sealingKeys } from './sources.ts';
+import { TOOL } from './version.ts';
+import { containerStream, writeContainer } from './write.ts';
+
+export interface BackupOptions extends WriteOptions {
+  /** What the app says about its entities and files. Entities that it does not name are backed up as they are. */
+  config?: BackupConfig;
+  /** Argon2id parameters of new passphrase slots. */
+  kdf?: Partial<KdfParameters>;
+}
+
+/** What passed on the way from the database. */
+class Observer {
+  readonly entities: { name: string; rows: number }[] = [];
+  readonly skipped: SkippedSource[] = [];
+  rows = 0;
+  files = { count: 0, bytes: 0 };
+  #tables = new Map<number, TableSchema>();
+  readonly #onEvent: WriteOptions['onEvent'];
+
+  constructor(onEvent: WriteOptions['onEvent']) {
+    this.#onEvent = onEvent;
+  }
+
+  async *watch(source: RowSource): AsyncGenerator<BackupItem> {
+    for await (const item of source as AsyncIterable<BackupItem>) {
+      this.#see(item);
+      if (item.type === 'schema') this.#warn(source.notes);
+      yield item;
+    }
+  }
+
+  #see(item: BackupItem): void {
+    if (item.type === 'schema') for (const table of item.schema.tables) this.#tables.set(table.stream, table);
+    else if (item.type === 'entity-end') {
+      const table = this.#tables.get(item.stream)!;
+      const name = table.entities.join(', ') || table.table;
+      this.entities.push({ name, rows: item.rows });
+      this.#onEvent?.({ type: 'entity', name, rows: item.rows });
+    } else if (item.type === 'skipped') {
+      this.skipped.push(item.skipped);
+      this.#onEvent?.({ type: 'skipped', source: item.skipped });
+    } else if (item.type === 'end') {
+      this.rows = item.rows;
+      this.files = { count: item.files, bytes: item.bytes };
+    }
+  }
+
+  #warn(notes: string[]): void {
+    for (const message of notes) this.#onEvent?.({ type: 'warning', code: 'WARN_SOURCE', message });
+  }
+}
+
+/**
+ * Backs up every entity of one or several ORMs, and the files that their rows name, as one consistent snapshot.
+ *
+ * With `output` (a path or a sink): writes, re-reads both copies, gives the file its final name, and resolves to a report. Without: returns the
+ * container as a Readable, to be piped anywhere.
+ *
+ * @param secret a passphrase, or `{ passphrases, recipients }`
+ * Memory: flat, about 100 MiB resident in all. Sources that cannot be read are in `skipped`, and do not fail it.
+ * @throws ConfigError before anything is read; SourceError for the database; SinkError for the output; the signal's reason
+ * @example
+ * const result = await createBackup(orm, passphrase, { output: 'app.dbs' });
+ * createBackup(orm, passphrase).pipe(response);
+ */
+export function createBackup(
+  orm: OrmLike | OrmLike[],
+  secret: SealingSecret,
+  options: BackupOptions & { output: NonNullable<WriteOptions['output']> },
+): Promise<BackupResult>;
+export function createBackup(orm: OrmLike | OrmLike[], secret: SealingSecret, options?: Omit<BackupOptions, 'output' | 'mirror'>): Readable;
+export function createBackup(orm: OrmLike | OrmLike[], secret: SealingSecret, options: BackupOptions = {}): Promise<BackupResult> | Readable {
+  const observer = new Observer(options.onEvent);
+  const keys = { ...sealingKeys(secret), ...(options.kdf ? { kdf: options.kdf } : {}) };
+  const items = () => {
+    const source = createRowSource(orm, {
+      tool: TOOL,
+      ...(options.config ? { registry: options.config } : {}),
+      ...(options.signal ? { signal: options.signal } : {}),
+      // A backup that is written into one of its own file roots must not contain itself.
+      ignorePaths: [options.output, options.mirror].filter((o) => typeof o === 'string').map((path) => resolve(path)),
+    });
+    return Readable.from(observer.watch(source), { highWaterMark: 1 });
+  };
+  if (!options.output) return containerStream(items, keys, options);
+  return writeContainer(items, keys, options).then((result) => ({
+    type: 'backup',
+    ...result,
+    entities: observer.entities,
+    rows: observer.rows,
+    files: observer.files,
+    skipped: observer.skipped,
+  }));
+}

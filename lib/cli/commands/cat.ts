@@ -1,0 +1,32 @@
+import { pipeline } from 'node:stream/promises';
+import type { Command } from 'commander';
+import { ExitCode } from '../exit-codes.ts';
+import { example, passphraseOptions, withOption } from '../options.ts';
+import { openingKeys, type PassphraseOptions } from '../passphrase.ts';
+import { type Runner, readOptions, type Session, sourceOf } from '../session.ts';
+
+interface Options extends PassphraseOptions {
+  with?: string[];
+}
+
+/** `dbs cat FILE NAME` */
+export function catCommand(program: Command, run: Runner): void {
+  const command = program
+    .command('cat')
+    .description('Write one table (as lines of JSON) or one file out of FILE to stdout.')
+    .argument('<file>', 'a backup, or - for stdin')
+    .argument('<name>', 'an entity, a table, or a path, as `dbs ls` shows it')
+    .addHelpText('after', example('dbs cat app.dbs Product | head', 'dbs cat app.dbs uploads/logo.png > logo.png'));
+  passphraseOptions(withOption(command)).action(run(cat));
+}
+
+async function cat(session: Session, file: string, name: string, options: Options): Promise<ExitCode> {
+  const { ctx, out } = session;
+  const source = sourceOf(session, file);
+  const keys = await openingKeys(ctx, options, { stdinTaken: file === '-' });
+  out.reserveStdout();
+  const library = await ctx.library();
+  const entry = await library.readEntry(source, keys, name, readOptions(session, options));
+  await pipeline(entry, ctx.stdout, { signal: ctx.signal, end: false });
+  return ExitCode.OK;
+}

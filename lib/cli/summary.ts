@@ -1,0 +1,98 @@
+/** Results as a few lines for people. What stands here is also in the JSON objects, in full. */
+import type { BackupResult, InspectReport, RestoreResult, SealResult, Survival, WriteResult } from '../types.ts';
+import { count, counted, duration, printable, size } from './format.ts';
+
+export function backupSummary(result: BackupResult): string {
+  const { rows, entities, files, skipped } = result;
+  const holds = [`${counted(rows, 'row')} of ${counted(entities.length, 'table')}`];
+  if (files.count) holds.push(`${counted(files.count, 'file')} (${size(files.bytes)})`);
+  const lines = [`Backed up ${holds.join(' and ')}.`, ...written(result)];
+  if (skipped.length)
+    lines.push(
+      `  ${counted(skipped.length, 'source')} could not be read and ${skipped.length === 1 ? 'is' : 'are'} NOT in it`,
+    );
+  return lines.join('\n');
+}
+
+export function sealSummary(result: SealResult): string {
+  return [`Sealed ${size(result.input)}.`, ...written(result)].join('\n');
+}
+
+function written(result: WriteResult): string[] {
+  const { output, bytes, layout, verified, milliseconds, survives } = result;
+  const check = verified ? 'both copies read back and verified' : 'NOT read back';
+  return [
+    `  ${printable(output ?? 'the stream')}: ${size(bytes)} in ${duration(milliseconds)}, layout ${layout}, ${check}`,
+    `  survives: ${survivalLines(survives).join('; ')}`,
+  ];
+}
+
+/** What a file survives, one promise a line: each holds by itself. */
+export function survivalLines(survives: Survival): string[] {
+  const { burstBytes, tailBytes, rowsPerBlock, rowBytes, errorsPerColumn, blocksPerGroup } = survives;
+  const lines = [`any one run of ${size(burstBytes)} overwritten`];
+  if (tailBytes > 0) lines.push(`its last ${size(tailBytes)} missing`);
+  lines.push(
+    `${rowsPerBlock} rows of ${size(rowBytes)} lost in each copy of every block`,
+    `${errorsPerColumn} wrong bytes at unknown places in each column of either`,
+  );
+  if (blocksPerGroup > 0) lines.push(`${counted(blocksPerGroup, 'whole block')} lost in both copies, in each group`);
+  return lines;
+}
+
+export function restoreSummary(result: RestoreResult): string {
+  const { entities, files, dryRun, report, milliseconds } = result;
+  const sum = (of: 'inserted' | 'updated' | 'untouched') => entities.reduce((total, entity) => total + entity[of], 0);
+  const rows = [`${count(sum('inserted'))} inserted`, `${count(sum('updated'))} updated`];
+  if (sum('untouched')) rows.push(`${count(sum('untouched'))} that the backup does not know left alone`);
+  const lines = [
+    dryRun
+      ? 'Dry run: everything was done, and undone again. Nothing was changed.'
+      : `Restored ${printable(report.source)}.`,
+    `  rows of ${counted(entities.length, 'table')}: ${rows.join(', ')}`,
+  ];
+  if (files.written + files.unchanged)
+    lines.push(`  files: ${count(files.written)} written, ${count(files.unchanged)} already there`);
+  lines.push(`  in ${duration(milliseconds)}`);
+  if (result.healed) lines.push(healedAdvice(report.source));
+  return lines.join('\n');
+}
+
+/** The data is whole, and the place it lies in is not. */
+export function healedAdvice(source: string): string {
+  return `The backup was damaged and healed itself: nothing is lost. Its medium is failing: copy ${printable(source)} to another one.`;
+}
+
+export function inspectSummary(report: InspectReport): string {
+  const { health, streamBytes, bytes } = report;
+  const rows: [string, string][] = [
+    [
+      'size',
+      `${size(bytes)} for ${size(streamBytes)} of compressed content, in ${counted(report.blocks, 'block')} of ${counted(report.groups, 'group')}`,
+    ],
+    ['format', `${report.version}, layout ${report.layout}`],
+    ['backup id', report.fileId],
+  ];
+  rows.push(...titled('key slots', report.keySlots.map(keySlot)));
+  rows.push(['health', healthLine(health)]);
+  rows.push(...titled('survives', survivalLines(report.survives)));
+  return [printable(report.source), ...rows.map(([name, text]) => `  ${name.padEnd(11)}${text}`)].join('\n');
+}
+
+function titled(title: string, lines: string[]): [string, string][] {
+  return lines.map((line, i) => [i ? '' : title, line]);
+}
+
+function keySlot({ kind, kdf }: InspectReport['keySlots'][number]): string {
+  if (!kdf) return kind;
+  return `${kind} (Argon2id: ${counted(kdf.iterations, 'pass', 'passes')}, ${size(kdf.memoryKiB * 1024)}, ${counted(kdf.parallelism, 'lane')})`;
+}
+
+function healthLine({ pages, intact, healable, missing }: InspectReport['health']): string {
+  const looked = 'a quick look; `dbs validate` reads everything';
+  if (intact === pages) return `all ${count(pages)} pages intact (${looked})`;
+  const parts = [`${count(intact)} of ${count(pages)} pages intact`];
+  if (healable) parts.push(`${count(healable)} damaged and healable`);
+  if (missing) parts.push(`${count(missing)} missing`);
+  return `${parts.join(', ')} (${looked})`;
+}

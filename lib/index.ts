@@ -1,0 +1,38 @@
+/**
+ * Backups that heal themselves, for every app built on MikroORM and Node.js.
+ *
+ * Two functions do most of the work: `createBackup` and `restoreBackup`. README.md shows them; SPEC.md says what they write.
+ */
+export { type BackupOptions, createBackup } from './backup.ts';
+export { listBackup, readEntry } from './contents.ts';
+export * from './errors.ts';
+export type { BackupEvent, Phase } from './events.ts';
+export { inspectBackup } from './inspect.ts';
+export type { OrmLike } from './orm/orm-like.ts';
+export { type BackupConfig, defineBackupConfig, type EntityRule, type FieldRule, type FieldType } from './orm/registry.ts';
+export type { StorageAdapter } from './files/storage.ts';
+export { type RestoreOptions, restoreBackup } from './restore.ts';
+export { sealedStream, sealStream, unsealStream } from './seal.ts';
+export { FileSink, fileSource } from './sinks/file.ts';
+export { MemorySink } from './sinks/memory.ts';
+export type { ByteSource, Sink, SinkWriter } from './sinks/sink.ts';
+export { streamSink } from './sinks/stream.ts';
+export { formatBytes } from './summary.ts';
+export type {
+  BackupResult,
+  BackupSource,
+  Health,
+  InspectReport,
+  ListEntry,
+  OpeningSecret,
+  ReadOptions,
+  RestoreResult,
+  SealingSecret,
+  SealResult,
+  Survival,
+  ValidationReport,
+  WriteOptions,
+  WriteResult,
+} from './types.ts';
+export { validateBackup } from './validate.ts';
+export { VERSION } from './version.ts';

@@ -1,0 +1,72 @@
+/** `restoreBackup`: a container back into a MikroORM app. Composition only. */
+import type { OrmLike } from './orm/orm-like.ts';
+import type { BackupConfig } from './orm/registry.ts';
+import { createRowTarget } from './orm/row-target.ts';
+import { Progress } from './progress.ts';
+import { readItems, readingPool } from './reading.ts';
+import { openKeys, withReader } from './sources.ts';
+import type { BackupSource, OpeningSecret, RestoreOptions as Options, RestoreResult } from './types.ts';
+import { examine } from './validate.ts';
+
+export interface RestoreOptions extends Options {
+  /** Where files go: the same registry that the backup was made with, with this machine's folders. */
+  config?: BackupConfig;
+}
+
+/**
+ * Restores a backup: all of it or nothing. First the whole container is verified and healed in memory, with authentication; only
+ * then is the first row written, in one transaction, while files wait beside their places.
+ *
+ * @param source a path, bytes, random access, or a stream (which is spooled to a temporary file, as ciphertext)
+ * Memory: flat, see `ContainerReader` for what healing adds.
+ * @throws WrongPassphraseError, NoKeyMatchError; DamageError, TamperError, TruncatedError, FormatError for what is beyond repair; RestoreError where
+ *   the target refuses. In every case nothing was changed.
+ * @example
+ * const { healed, entities } = await restoreBackup(orm, 'app.dbs', passphrase);
+ */
+export function restoreBackup(
+  orm: OrmLike | OrmLike[],
+  source: BackupSource,
+  secret: OpeningSecret,
+  options: RestoreOptions = {},
+): Promise<RestoreResult> {
+  const started = performance.now();
+  return withReader(source, options, async (reader) => {
+    const keys = await openKeys(reader, secret);
+    const { report, error } = await examine(reader, keys, options);
+    if (error) throw error;
+    const { config: registry, mode, dryRun, only, except, allowDrift, signal, onEvent } = options;
+    const target = createRowTarget(orm, given({ registry, mode, dryRun, only, except, allowDrift, signal }));
+    const pool = readingPool();
+    const progress = new Progress('restore', onEvent, reader.extent.count);
+    const blocks = async function* () {
+      for await (const block of reader.stream(() => pool.take())) {
+        yield block;
+        progress.add(1);
+      }
+      progress.done();
+    };
+    await readItems(blocks(), reader, keys, target, signal);
+    const counts = await target.result;
+    return {
+      type: 'restore',
+      ok: true,
+      healed: report.damaged,
+      dryRun: counts.dryRun,
+      entities: counts.tables.map(({ table, entities, inserted, updated, untouched }) => ({
+        name: entities.join(', ') || table,
+        inserted,
+        updated,
+        untouched,
+      })),
+      files: counts.files,
+      report,
+      milliseconds: Math.round(performance.now() - started),
+    };
+  });
+}
+
+/** The options that were given: an option that is `undefined` is not one that is absent. */
+function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}
