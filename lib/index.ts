@@ -11,6 +11,7 @@ export { inspectBackup } from './inspect.ts';
 export type { OrmLike } from './orm/orm-like.ts';
 export { type BackupConfig, defineBackupConfig, type EntityRule, type FieldRule, type FieldType } from './orm/registry.ts';
 export type { StorageAdapter } from './files/storage.ts';
+export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
 export { type RestoreOptions, restoreBackup } from './restore.ts';
 export { sealedStream, sealStream, unsealStream } from './seal.ts';
 export { FileSink, fileSource } from './sinks/file.ts';

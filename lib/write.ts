@@ -23,7 +23,7 @@ import type { SealingSecret, WriteOptions, WriteResult } from './types.ts';
 export type ItemSource = () => Readable;
 
 /** Where a container goes, opened. */
-interface Output {
+export interface Output {
   sink: Sink;
   writer: SinkWriter;
 }
@@ -42,7 +42,7 @@ export async function writeContainer(source: ItemSource, secret: SealingSecret, 
     const keys = await createFileKeys(sealingKeys(secret), layout);
     options.signal?.throwIfAborted();
     const facts = await run(source(), keys, outputs, options);
-    const verified = options.verify !== false && (await verify(outputs, facts, options));
+    const verified = options.verify !== false && (await verifyWritten(outputs, facts, options));
     for (const { writer } of outputs) await writer.finish();
     return {
       output: outputs[0]!.sink.name,
@@ -135,8 +135,14 @@ function handOver(half: DualCopyInterleaver, record: Encoded): Promise<void> {
   return new Promise((resolve, reject) => half.write(record, (error) => (error ? reject(error) : resolve())));
 }
 
-/** Reads back both copies of everything. @returns false where an output cannot be read back */
-async function verify(outputs: Output[], facts: ContainerFacts, options: WriteOptions): Promise<boolean> {
+/**
+ * Reads back both copies of everything and compares its hashes with those that were written. @throws SinkError ERR_SINK_VERIFY @returns false where an output cannot be read back
+ */
+export async function verifyWritten(
+  outputs: Output[],
+  facts: ContainerFacts,
+  options: Pick<WriteOptions, 'signal' | 'onEvent'>,
+): Promise<boolean> {
   const sources: ByteSource[] = [];
   for (const { sink, writer } of outputs) {
     const { readBack } = writer;

@@ -1,17 +1,7 @@
 /** Numbers and names as people read them. */
 
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-
-/** `12.3 MiB`. */
-export function size(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1023.95 && unit < UNITS.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
-}
+/** `1.50 MiB`: as the library's own reports have it. */
+export { formatBytes as size } from '../summary.ts';
 
 /** `1,234,567`. */
 export function count(n: number): string {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The `dbs` program. Everything worth reading is in program.ts and commands/. */
-import { readFile } from 'node:fs/promises';
+import { VERSION } from '../version.ts';
 import { processContext } from './context.ts';
 import { ExitCode, Interrupted } from './exit-codes.ts';
 import { runCli } from './program.ts';
@@ -18,10 +18,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const stdout = guardStdout();
 stdout.on('error', () => abort.abort(new Interrupted('SIGPIPE')));
 
-const manifest = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
-const code = await runCli(process.argv.slice(2), processContext(stdout, abort.signal), manifest.version);
+const code = await runCli(process.argv.slice(2), processContext(stdout, abort.signal), VERSION);
 await flushed(stdout);
 await flushed(process.stderr);
 // Not `exitCode`: the app's own timers and connections must not keep the process alive.

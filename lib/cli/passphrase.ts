@@ -22,8 +22,6 @@ export interface PassphraseWorld {
 }
 
 export interface Wanted {
-  /** Ask a person twice: what is sealed with a slip of the finger stays sealed. */
-  confirm?: boolean;
   /** Stdin carries the data, so it cannot carry the passphrase as well. */
   stdinTaken?: boolean;
 }
@@ -62,14 +60,8 @@ export async function givenPassphrase(
   return undefined;
 }
 
-/** The same, and a prompt where there is a terminal. @throws ConfigError ERR_KEY_NO_PASSPHRASE, ERR_KEY_PASSPHRASES_DIFFER */
-export async function passphrase(
-  world: PassphraseWorld,
-  options: PassphraseOptions,
-  wanted: Wanted = {},
-): Promise<string> {
-  const given = await givenPassphrase(world, options, wanted);
-  if (given !== undefined) return given;
+/** Asks a person. @throws ConfigError ERR_KEY_NO_PASSPHRASE without a terminal, ERR_KEY_PASSPHRASES_DIFFER; Interrupted */
+export async function askPassphrase(world: PassphraseWorld, { confirm = false } = {}): Promise<string> {
   const terminal = world.promptTerminal();
   if (!terminal) {
     throw new ConfigError(
@@ -80,10 +72,11 @@ export async function passphrase(
   const prompt = new Prompt(terminal);
   try {
     const first = checked(
-      await prompt.ask(wanted.confirm ? 'New passphrase: ' : 'Passphrase: ', world.signal),
+      await prompt.ask(confirm ? 'New passphrase: ' : 'Passphrase: ', world.signal),
       'the terminal',
     );
-    if (wanted.confirm && (await prompt.ask('The same again: ', world.signal)) !== first) {
+    // What is sealed with a slip of the finger stays sealed.
+    if (confirm && (await prompt.ask('The same again: ', world.signal)) !== first) {
       throw new ConfigError(
         'ERR_KEY_PASSPHRASES_DIFFER',
         'The two passphrases differ. Nothing was written; try again.',
@@ -104,27 +97,23 @@ export interface KdfOptions {
 }
 
 /** Who shall open what is about to be written. */
-export async function sealingKeys(
-  world: PassphraseWorld,
-  options: PassphraseOptions & KdfOptions,
-  wanted: Wanted = {},
-): Promise<SealingKeys> {
+export function sealingKeys(passphrase: string, options: KdfOptions): SealingKeys {
   const { kdfIterations, kdfMemory, kdfParallelism } = options;
   const kdf = {
     ...(kdfIterations === undefined ? {} : { iterations: kdfIterations }),
     ...(kdfMemory === undefined ? {} : { memoryKiB: kdfMemory * 1024 }),
     ...(kdfParallelism === undefined ? {} : { parallelism: kdfParallelism }),
   };
-  return { passphrases: [await passphrase(world, options, { ...wanted, confirm: true })], kdf };
+  return { passphrases: [passphrase], kdf };
 }
 
-/** What opens the backup at hand. */
+/** What opens the backup at hand: given, or asked for. */
 export async function openingKeys(
   world: PassphraseWorld,
   options: PassphraseOptions,
   wanted: Wanted = {},
 ): Promise<OpeningKeys> {
-  return { passphrase: await passphrase(world, options, wanted) };
+  return { passphrase: (await givenPassphrase(world, options, wanted)) ?? (await askPassphrase(world)) };
 }
 
 function checked(text: string, from: string): string {

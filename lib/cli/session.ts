@@ -4,7 +4,8 @@ import { ConfigError } from '../errors.ts';
 import type { BackupSource } from '../types.ts';
 import type { App } from './app.ts';
 import type { CliContext } from './context.ts';
-import type { ExitCode } from './exit-codes.ts';
+import { ExitCode } from './exit-codes.ts';
+import { healedAdvice } from './summary.ts';
 import { Terminal } from './terminal.ts';
 import { usage } from './usage.ts';
 
@@ -57,6 +58,13 @@ export function sourceOf({ ctx }: Session, argument: string): BackupSource {
   if (argument !== '-') return argument;
   if (ctx.stdin.isTTY) throw usage('Stdin is a terminal. Send a backup to it: dbs validate - < app.dbs');
   return ctx.stdinFile() ?? ctx.stdin;
+}
+
+/** How a command ends that read part of a backup: it may have met damage on the way. */
+export function contentExit({ out }: Session, file: string): ExitCode {
+  if (!out.healed) return ExitCode.OK;
+  out.event({ type: 'warning', code: 'WARN_HEALED', message: healedAdvice(file) });
+  return ExitCode.HEALED;
 }
 
 /** The `--with` files. */

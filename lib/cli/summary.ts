@@ -40,27 +40,28 @@ export function survivalLines(survives: Survival): string[] {
   return lines;
 }
 
-export function restoreSummary(result: RestoreResult): string {
-  const { entities, files, dryRun, report, milliseconds } = result;
+export function restoreSummary(result: RestoreResult, file: string): string {
+  const { entities, files, dryRun, milliseconds } = result;
   const sum = (of: 'inserted' | 'updated' | 'untouched') => entities.reduce((total, entity) => total + entity[of], 0);
   const rows = [`${count(sum('inserted'))} inserted`, `${count(sum('updated'))} updated`];
-  if (sum('untouched')) rows.push(`${count(sum('untouched'))} that the backup does not know left alone`);
+  if (sum('untouched')) rows.push(`${count(sum('untouched'))} already as in the backup`);
   const lines = [
     dryRun
       ? 'Dry run: everything was done, and undone again. Nothing was changed.'
-      : `Restored ${printable(report.source)}.`,
+      : `Restored ${file === '-' ? 'the backup from stdin' : printable(file)}.`,
     `  rows of ${counted(entities.length, 'table')}: ${rows.join(', ')}`,
   ];
   if (files.written + files.unchanged)
     lines.push(`  files: ${count(files.written)} written, ${count(files.unchanged)} already there`);
   lines.push(`  in ${duration(milliseconds)}`);
-  if (result.healed) lines.push(healedAdvice(report.source));
+  if (result.healed) lines.push(healedAdvice(file));
   return lines.join('\n');
 }
 
 /** The data is whole, and the place it lies in is not. */
-export function healedAdvice(source: string): string {
-  return `The backup was damaged and healed itself: nothing is lost. Its medium is failing: copy ${printable(source)} to another one.`;
+export function healedAdvice(file: string): string {
+  const what = file === '-' ? 'the backup' : printable(file);
+  return `The backup was damaged and healed itself: nothing is lost. Its medium is failing: copy ${what} to another one.`;
 }
 
 export function inspectSummary(report: InspectReport): string {

@@ -34,6 +34,8 @@ export class Terminal {
   /** `part`: it is fine to read some of it and go away, as `head` does. */
   #data: 'none' | 'part' | 'whole' = 'none';
   #skipped = 0;
+  /** Blocks that were healed so far. */
+  healed = 0;
 
   constructor(options: TerminalOptions) {
     const { stderr, env, now, json, quiet } = options;
@@ -52,6 +54,7 @@ export class Terminal {
 
   /** For `onEvent` of the library. */
   readonly event = (event: BackupEvent): void => {
+    if (event.type === 'healed') this.healed++;
     if (this.json) {
       if (this.quiet || (event.type === 'progress' && !this.#options.progress)) return;
       this.#object(event);
@@ -60,7 +63,7 @@ export class Terminal {
     } else if (event.type === 'skipped') {
       if (++this.#skipped > SKIPPED_SHOWN) return;
       const { root, path, reason, from } = event.source;
-      this.#talk(`skipped ${[root, path].filter(Boolean).join(':')}${from ? ` (of ${from})` : ''}: ${reason}`);
+      this.#talk(`skipped ${[root, path].filter(Boolean).join('/')}${from ? ` (of ${from})` : ''}: ${reason}`);
     } else if (event.type === 'warning') {
       this.#talk(`warning: ${event.message} (${event.code})`);
     }
@@ -102,8 +105,9 @@ export class Terminal {
   #described(error: unknown): { code: string; message: string; facts: object } {
     if (error instanceof BackupError) return { code: error.code, message: redacted(error.message), facts: error.facts };
     if (error instanceof Interrupted) {
-      const kept = this.#data !== 'none' ? 'What came out on stdout is incomplete.' : 'Nothing half-written was kept.';
-      return { code: 'ERR_INTERRUPTED', message: `Interrupted. ${kept}`, facts: { signal: error.signal } };
+      const how = error.signal === 'SIGPIPE' ? 'Whoever read stdout went away.' : 'Interrupted.';
+      const kept = this.#data === 'none' ? 'Nothing half-written was kept.' : 'What came out on stdout is incomplete.';
+      return { code: 'ERR_INTERRUPTED', message: `${how} ${kept}`, facts: { signal: error.signal } };
     }
     const text = error instanceof Error ? error.message : String(error);
     return { code: UNEXPECTED, message: redacted(`Unexpected error: ${text.split('\n', 1)[0]}`), facts: {} };

@@ -1,6 +1,5 @@
 /** Making this process able to import the app's TypeScript: with what the app itself has installed. */
 import type { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 
 type AppRequire = ReturnType<typeof createRequire>;
 
@@ -14,19 +13,19 @@ export interface TypeScriptOptions {
  * Registers a loader: tsx (whichever module system the app uses, decorators too), ts-node, or what Node strips by itself.
  * Returns its name, or `null` where there is none.
  */
-export async function supportTypeScript(from: AppRequire, options: TypeScriptOptions = {}): Promise<string | null> {
+export function supportTypeScript(from: AppRequire, options: TypeScriptOptions = {}): string | null {
   if (process.versions.bun || process.execArgv.some((arg) => /\btsx\b|ts-node|@swc-node|@oxc-node/.test(arg)))
     return 'present';
-  if (await registerTsx(from, options)) return 'tsx';
+  if (registerTsx(from, options)) return 'tsx';
   if (registerTsNode(from, options)) return 'ts-node';
   // Node 22.18 and later; decorators are beyond it, and the import then says so.
   return (process.features as { typescript?: false | string }).typescript ? 'node' : null;
 }
 
-async function registerTsx(from: AppRequire, { tsConfigPath }: TypeScriptOptions): Promise<boolean> {
+function registerTsx(from: AppRequire, { tsConfigPath }: TypeScriptOptions): boolean {
   try {
     for (const api of ['tsx/cjs/api', 'tsx/esm/api']) {
-      const tsx = (await import(pathToFileURL(from.resolve(api)).href)) as { register: (options?: object) => unknown };
+      const tsx = from(api) as { register: (options?: object) => unknown };
       tsx.register(tsConfigPath === undefined ? {} : { tsconfig: tsConfigPath });
     }
     return true;

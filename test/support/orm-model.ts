@@ -25,11 +25,12 @@ export class Reversed extends Type {
 
 /** The brand that lib/orm/selection.ts looks for. */
 export class Upload extends Type {
-  static readonly [Symbol.for('dbs.file')] = true;
   getColumnType() {
     return 'text';
   }
 }
+
+Object.defineProperty(Upload, Symbol.for('dbs.file'), { value: true });
 
 class Animal {}
 class Cat extends Animal {}

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { BackupConfig } from '../../orm/registry.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { appOptions, example, passphraseOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
-import { type KdfOptions, type PassphraseOptions, sealingKeys } from '../passphrase.ts';
+import { askPassphrase, givenPassphrase, type KdfOptions, type PassphraseOptions, sealingKeys } from '../passphrase.ts';
 import { type AppFlags, openApp, type Runner, type Session, stdoutForData } from '../session.ts';
 import { backupSummary } from '../summary.ts';
 
@@ -24,12 +24,14 @@ export function backupCommand(program: Command, run: Runner): void {
 async function backup(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
   const stdout = file === '-' ? stdoutForData(session, 'dbs backup - > app.dbs') : undefined;
-  const keys = await sealingKeys(ctx, options);
+  const given = await givenPassphrase(ctx, options);
   const library = await ctx.library();
   const app = await openApp(session, options);
   try {
+    // Asked for last: nobody types a passphrase twice to learn that there is no configuration.
+    const keys = sealingKeys(given ?? (await askPassphrase(ctx, { confirm: true })), options);
     const result = await library.createBackup(app.orms, keys, {
-      output: stdout ? library.streamSink(stdout) : file,
+      output: stdout ? library.streamSink(stdout, 'stdout') : file,
       ...writeFlags(options),
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
       signal: ctx.signal,

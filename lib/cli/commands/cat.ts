@@ -1,9 +1,9 @@
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
-import { ExitCode } from '../exit-codes.ts';
+import type { ExitCode } from '../exit-codes.ts';
 import { example, passphraseOptions, withOption } from '../options.ts';
 import { openingKeys, type PassphraseOptions } from '../passphrase.ts';
-import { type Runner, readOptions, type Session, sourceOf } from '../session.ts';
+import { contentExit, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 
 interface Options extends PassphraseOptions {
   with?: string[];
@@ -28,5 +28,5 @@ async function cat(session: Session, file: string, name: string, options: Option
   const library = await ctx.library();
   const entry = await library.readEntry(source, keys, name, readOptions(session, options));
   await pipeline(entry, ctx.stdout, { signal: ctx.signal, end: false });
-  return ExitCode.OK;
+  return contentExit(session, file);
 }

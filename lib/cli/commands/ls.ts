@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
 import type { ListEntry } from '../../types.ts';
-import { ExitCode } from '../exit-codes.ts';
+import type { ExitCode } from '../exit-codes.ts';
 import { count, printable, size } from '../format.ts';
 import { example, passphraseOptions, withOption } from '../options.ts';
 import { openingKeys, type PassphraseOptions } from '../passphrase.ts';
-import { type Runner, readOptions, type Session, sourceOf } from '../session.ts';
+import { contentExit, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 
 interface Options extends PassphraseOptions {
   with?: string[];
@@ -30,16 +30,18 @@ async function ls(session: Session, file: string, options: Options): Promise<Exi
     // A backup may hold a million files: the reader of stdout sets the pace.
     if (!out.print(value, text)) await once(ctx.stdout, 'drain', { signal: ctx.signal });
   };
-  await print(null, row('KIND', 'ROWS', 'SIZE', 'NAME'));
+  let titled = false;
   for await (const entry of library.listBackup(source, keys, readOptions(session, options))) {
+    if (!titled) await print(null, row('KIND', 'ROWS', 'SIZE', 'NAME'));
+    titled = true;
     await print(entry, line(entry));
   }
-  return ExitCode.OK;
+  return contentExit(session, file);
 }
 
 function line(entry: ListEntry): string {
   if (entry.type === 'file')
-    return row(entry.kind, '', size(entry.size), [entry.root, entry.path].filter(Boolean).join(':'));
+    return row(entry.kind, '', size(entry.size), [entry.root, entry.path].filter(Boolean).join('/'));
   const entities = entry.entities.filter((name) => name !== entry.name);
   const name = entities.length ? `${entry.name} (${entities.join(', ')})` : entry.name;
   return row('table', count(entry.rows), size(entry.bytes), name);

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { BackupConfig } from '../../orm/registry.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { appOptions, example, list, passphraseOptions, withOption } from '../options.ts';
-import { openingKeys, type PassphraseOptions } from '../passphrase.ts';
+import { askPassphrase, givenPassphrase, type PassphraseOptions } from '../passphrase.ts';
 import { type AppFlags, openApp, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 import { restoreSummary } from '../summary.ts';
 
@@ -34,10 +34,11 @@ async function restore(session: Session, file: string, options: Options): Promis
   const { ctx, out } = session;
   const { flush, dryRun, only, except, allowDrift } = options;
   const source = sourceOf(session, file);
-  const keys = await openingKeys(ctx, options, { stdinTaken: file === '-' });
+  const given = await givenPassphrase(ctx, options, { stdinTaken: file === '-' });
   const library = await ctx.library();
   const app = await openApp(session, options);
   try {
+    const keys = { passphrase: given ?? (await askPassphrase(ctx)) };
     const result = await library.restoreBackup(app.orms, source, keys, {
       ...readOptions(session, options),
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
@@ -47,7 +48,7 @@ async function restore(session: Session, file: string, options: Options): Promis
       ...(except ? { except } : {}),
       ...(allowDrift ? { allowDrift } : {}),
     });
-    out.result(result, restoreSummary(result));
+    out.result(result, restoreSummary(result, file));
     return result.healed ? ExitCode.HEALED : ExitCode.OK;
   } finally {
     await app.close();

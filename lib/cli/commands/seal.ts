@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../exit-codes.ts';
 import { example, passphraseOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
-import { type KdfOptions, type PassphraseOptions, sealingKeys } from '../passphrase.ts';
+import { askPassphrase, givenPassphrase, type KdfOptions, type PassphraseOptions, sealingKeys } from '../passphrase.ts';
 import { type Runner, type Session, stdoutForData } from '../session.ts';
 import { sealSummary } from '../summary.ts';
 import { usage } from '../usage.ts';
@@ -22,10 +22,11 @@ async function seal(session: Session, file: string, options: Options): Promise<E
   const { ctx, out } = session;
   if (ctx.stdin.isTTY) throw usage('Stdin is a terminal. Send what is to be sealed: pg_dump shop | dbs seal shop.dbs');
   const stdout = file === '-' ? stdoutForData(session, 'dbs seal < shop.sql > shop.dbs') : undefined;
-  const keys = await sealingKeys(ctx, options, { stdinTaken: true });
+  const given = await givenPassphrase(ctx, options, { stdinTaken: true });
+  const keys = sealingKeys(given ?? (await askPassphrase(ctx, { confirm: true })), options);
   const library = await ctx.library();
   const result = await library.sealStream(ctx.stdin, keys, {
-    output: stdout ? library.streamSink(stdout) : file,
+    output: stdout ? library.streamSink(stdout, 'stdout') : file,
     ...writeFlags(options),
     signal: ctx.signal,
     onEvent: out.event,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../exit-codes.ts';
+import { size } from '../format.ts';
 import { example, passphraseOptions, withOption } from '../options.ts';
 import { openingKeys, type PassphraseOptions } from '../passphrase.ts';
 import { type Runner, readOptions, type Session, sourceOf } from '../session.ts';
@@ -26,6 +27,9 @@ async function unseal(session: Session, file: string, options: Options): Promise
   const keys = await openingKeys(ctx, options, { stdinTaken: file === '-' });
   const library = await ctx.library();
   const report = await library.unsealStream(source, keys, ctx.stdout, readOptions(session, options));
-  out.result(report, report.damaged ? healedAdvice(report.source) : `Unsealed ${report.source}: verified, complete.`);
+  out.result(
+    report,
+    report.damaged ? healedAdvice(file) : `Unsealed ${size(report.totals?.bytes ?? 0)}: verified, complete.`,
+  );
   return report.damaged ? ExitCode.HEALED : ExitCode.OK;
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../exit-codes.ts';
 import { example, passphraseOptions, withOption } from '../options.ts';
-import { givenPassphrase, type PassphraseOptions, passphrase } from '../passphrase.ts';
+import { askPassphrase, givenPassphrase, type PassphraseOptions } from '../passphrase.ts';
 import { type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 
 interface Options extends PassphraseOptions {
@@ -25,8 +25,8 @@ export function validateCommand(program: Command, run: Runner): void {
 async function validate(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
   const source = sourceOf(session, file);
-  const obtain = options.authentic ? passphrase : givenPassphrase;
-  const secret = await obtain(ctx, options, { stdinTaken: file === '-' });
+  const given = await givenPassphrase(ctx, options, { stdinTaken: file === '-' });
+  const secret = options.authentic ? (given ?? (await askPassphrase(ctx))) : given;
   const library = await ctx.library();
   const report = await library.validateBackup(source, secret, readOptions(session, options));
   out.result(report, report.summary());

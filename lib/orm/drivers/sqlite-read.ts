@@ -12,32 +12,40 @@ import type { ColumnSchema, TableSchema } from '../../format/items.ts';
 import type { ReadOptions, RowBatch } from '../driver.ts';
 import type { SqliteTable } from './sqlite-catalog.ts';
 import type { SqliteHandle } from './sqlite-connection.ts';
-import { repairLine, utf16Line } from './sqlite-repair.ts';
+import { repairLine } from './sqlite-repair.ts';
 import { ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
 
+/** Marks where a REAL or BLOB cell belongs. */
 const HOLE = 1;
+/** Marks where a TEXT cell belongs that comes as UTF-16 bytes. */
+const TEXT_HOLE = 2;
+/** A surrogate without its partner: such a text has no UTF-8. */
+const LONE = /\p{Cs}/u;
 const NEWLINE = Buffer.from('\n');
 /** SQLite's default limit of an expression's depth is 1000, and each column takes two levels. */
 const COLUMNS_A_GROUP = 100;
 
-function cellSql(column: ColumnSchema): string {
+type Utf16 = false | 'le' | 'be';
+
+function cellSql(column: ColumnSchema, utf16: Utf16): string {
   const q = ident(column.name);
   // A generated column's expression may carry SQLite's JSON subtype, which json_quote would pass through unquoted.
-  const text = column.generated ? `${q}||''` : q;
+  // In a UTF-16 database json_quote would turn lone surrogates into something else.
+  const text = utf16 ? `char(${TEXT_HOLE})` : `json_quote(${column.generated ? `${q}||''` : q})`;
   return (
-    `CASE typeof(${q}) WHEN 'text' THEN json_quote(${text}) WHEN 'integer' THEN ` +
+    `CASE typeof(${q}) WHEN 'text' THEN ${text} WHEN 'integer' THEN ` +
     `CASE WHEN ${q} BETWEEN -${MAX_SAFE} AND ${MAX_SAFE} THEN ${q} ELSE '{"i":"'||${q}||'"}' END ` +
     `WHEN 'null' THEN 'null' ELSE char(${HOLE}) END`
   );
 }
 
-function lineSql(columns: ColumnSchema[]): string {
+function lineSql(columns: ColumnSchema[], utf16: Utf16): string {
   const groups: string[] = [];
   for (let i = 0; i < columns.length; i += COLUMNS_A_GROUP) {
     groups.push(
       `(${columns
         .slice(i, i + COLUMNS_A_GROUP)
-        .map(cellSql)
+        .map((column) => cellSql(column, utf16))
         .join("||','||")})`,
     );
   }
@@ -45,16 +53,15 @@ function lineSql(columns: ColumnSchema[]): string {
 }
 
 /** The query of one table: the line, the cells beside it, the keys. Every result column has its own name. */
-export function rowsSql(
-  table: TableSchema,
-  catalog: SqliteTable,
-  keyColumns: string[],
-): { sql: string; beside: number } {
+function rowsSql(table: TableSchema, catalog: SqliteTable, keyColumns: string[], utf16: Utf16) {
   const beside = table.columns.filter((column) => column.name !== catalog.rowidAlias).map(({ name }) => ident(name));
   const keys = keyColumns.map(ident);
+  const text = utf16 ? "WHEN 'text' THEN CAST(%s AS BLOB) " : '';
   const parts = [
-    lineSql(table.columns),
-    ...beside.map((q) => `CASE WHEN typeof(${q}) IN ('real', 'blob') THEN ${q} END`),
+    lineSql(table.columns, utf16),
+    ...beside.map(
+      (q) => `CASE typeof(${q}) WHEN 'real' THEN ${q} WHEN 'blob' THEN ${q} ${text.replace('%s', () => q)}END`,
+    ),
     ...keys.map((q) => `CASE WHEN typeof(${q}) IN ('text', 'integer') THEN CAST(${q} AS BLOB) END`),
   ];
   const list = parts.map((part, i) => `${part} AS c${i}`).join(', ');
@@ -75,18 +82,34 @@ function bytes(value: unknown): Buffer {
 }
 
 /** Puts the cells that came beside a line into its holes. */
-function fill(line: Buffer, row: unknown[], beside: number): Buffer {
+function fill(line: Buffer, row: unknown[], beside: number, utf16: Utf16): Buffer {
   const parts: Buffer[] = [];
   let at = 0;
   for (let i = 1; i <= beside; i++) {
     if (row[i] === null || row[i] === undefined) continue;
-    const hole = line.indexOf(HOLE, at);
-    parts.push(line.subarray(at, hole), Buffer.from(encodeBeside(row[i]), 'latin1'));
+    let hole = line.indexOf(HOLE, at);
+    let cell: string;
+    if (utf16) {
+      const text = line.indexOf(TEXT_HOLE, at);
+      const isText = text !== -1 && (hole === -1 || text < hole);
+      if (isText) hole = text;
+      cell = isText ? encodeUtf16(bytes(row[i]), utf16) : encodeBeside(row[i]);
+    } else cell = encodeBeside(row[i]);
+    parts.push(line.subarray(at, hole), Buffer.from(cell));
     at = hole + 1;
   }
   if (!parts.length) return line;
   parts.push(line.subarray(at));
   return Buffer.concat(parts);
+}
+
+function decodeUtf16(raw: Buffer, order: 'le' | 'be'): string {
+  return (order === 'be' ? Buffer.from(raw).swap16() : raw).toString('utf16le');
+}
+
+function encodeUtf16(raw: Buffer, order: 'le' | 'be'): string {
+  const text = raw.length % 2 ? '\ud800' : decodeUtf16(raw, order);
+  return LONE.test(text) ? `{"t":"${raw.toString('base64')}"}` : JSON.stringify(text);
 }
 
 /**
@@ -98,12 +121,12 @@ export async function* readRows(
   db: SqliteHandle,
   table: TableSchema,
   catalog: SqliteTable,
-  utf16: false | 'le' | 'be',
+  utf16: Utf16,
   options: ReadOptions = {},
 ): AsyncGenerator<RowBatch> {
   const keyColumns = options.keyColumns ?? [];
   const limit = options.batchBytes ?? 256 * 1024;
-  const { sql, beside } = rowsSql(table, catalog, keyColumns);
+  const { sql, beside } = rowsSql(table, catalog, keyColumns, utf16);
   let lines: Buffer[] = [];
   let keys: (string | null)[][] = [];
   let size = 0;
@@ -120,7 +143,7 @@ export async function* readRows(
   const rows = db.scan(sql);
   const each = function* (row: unknown[]): Generator<RowBatch> {
     const raw = bytes(row[0]);
-    const line = fill(utf16 ? utf16Line(raw, utf16) : raw, row, beside);
+    const line = fill(utf16 ? Buffer.from(decodeUtf16(raw, utf16), 'latin1') : raw, row, beside, utf16);
     lines.push(line, NEWLINE);
     size += line.length + 1;
     if (keyColumns.length) keys.push(row.slice(beside + 1).map((key) => keyText(key, utf16)));
@@ -132,9 +155,7 @@ export async function* readRows(
   if (lines.length) yield take();
 }
 
-function keyText(value: unknown, utf16: false | 'le' | 'be'): string | null {
+function keyText(value: unknown, utf16: Utf16): string | null {
   if (value === null || value === undefined) return null;
-  const raw = bytes(value);
-  if (utf16 === 'be') return Buffer.from(raw).swap16().toString('utf16le');
-  return raw.toString(utf16 ? 'utf16le' : 'utf8');
+  return utf16 ? decodeUtf16(bytes(value), utf16) : bytes(value).toString();
 }

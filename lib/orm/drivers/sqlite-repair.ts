@@ -4,9 +4,6 @@
  */
 import { isUtf8 } from 'node:buffer';
 
-/** A surrogate without its partner: such a string has no UTF-8. */
-const LONE = /\p{Cs}/u;
-
 const ESCAPES: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
 
 /** Undoes JSON's escapes; every other character stands for itself. */
@@ -46,20 +43,4 @@ export function repairLine(line: Buffer): Buffer {
     return `{"t":"${Buffer.from(unescapeJson(body), 'latin1').toString('base64')}"}`;
   });
   return Buffer.from(repaired, 'latin1');
-}
-
-/**
- * @param raw one row as JSON in UTF-16, from a database with that encoding
- * @returns the same in UTF-8; TEXT with lone surrogates as its UTF-16 bytes in base64
- */
-export function utf16Line(raw: Buffer, order: 'le' | 'be'): Buffer {
-  const text = (order === 'be' ? Buffer.from(raw).swap16() : raw).toString('utf16le');
-  if (!LONE.test(text)) return Buffer.from(text);
-  return Buffer.from(
-    mapStrings(text, (body) => {
-      if (!LONE.test(body)) return undefined;
-      const bytes = Buffer.from(unescapeJson(body), 'utf16le');
-      return `{"t":"${(order === 'be' ? bytes.swap16() : bytes).toString('base64')}"}`;
-    }),
-  );
 }

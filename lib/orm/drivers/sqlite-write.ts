@@ -23,12 +23,17 @@ export interface Clash {
   columns: string[];
 }
 
+/** TEXT in the target: UTF-8; UTF-16; or another encoding than the source's, where ill-formed bytes do not fit. */
+export type TextKind = 'utf8' | 'utf16' | 'foreign';
+
+const TEXT_CAST: Form = 'CAST(? AS TEXT)';
+
 export class SqliteTableWriter implements TableWriter {
   readonly plan: TablePlan;
   readonly target: SqliteTable;
   readonly #db: SqliteHandle;
   readonly #merging: boolean;
-  readonly #foreignText: boolean;
+  readonly #text: TextKind;
   /** Positions of the cells that are written, and the target's columns for them. */
   readonly #cells: number[] = [];
   readonly columns: string[] = [];
@@ -41,9 +46,9 @@ export class SqliteTableWriter implements TableWriter {
   #changed = 0;
   #before = 0;
 
-  private constructor(db: SqliteHandle, plan: TablePlan, before: number, foreignText: boolean) {
+  private constructor(db: SqliteHandle, plan: TablePlan, before: number, text: TextKind) {
     this.#db = db;
-    this.#foreignText = foreignText;
+    this.#text = text;
     this.plan = plan;
     this.target = plan.target as SqliteTable;
     this.#before = before;
@@ -58,11 +63,10 @@ export class SqliteTableWriter implements TableWriter {
   }
 
   /**
-   * @param foreignText the two databases encode TEXT differently (UTF-8, UTF-16), so the bytes of ill-formed text do not fit
    * @throws RestoreError ERR_RESTORE_NO_PRIMARY_KEY where rows cannot be told apart and the table is not empty
    */
-  static async open(db: SqliteHandle, plan: TablePlan, foreignText = false): Promise<SqliteTableWriter> {
-    return new SqliteTableWriter(db, plan, await countRows(db, plan.target), foreignText);
+  static async open(db: SqliteHandle, plan: TablePlan, text: TextKind = 'utf8'): Promise<SqliteTableWriter> {
+    return new SqliteTableWriter(db, plan, await countRows(db, plan.target), text);
   }
 
   async write(rows: Cell[][]): Promise<void> {
@@ -148,22 +152,32 @@ export class SqliteTableWriter implements TableWriter {
       if (this.#forms[i] !== '?') casts = true;
     }
     if (this.#merging && this.#keyCells.some((cell) => row[cell] === null)) throw nullKey(this.plan, this.rowKey(row));
-    if (this.#foreignText && this.#forms.includes('CAST(? AS TEXT)')) throw textEncoding(this.plan, this.rowKey(row));
+    if (casts && this.#text !== 'utf8' && this.#forms.includes(TEXT_CAST)) return this.#runUtf16(row);
     const form = casts ? this.#forms.join() : '';
     let statement = this.#statements.get(form);
     if (!statement) {
       if (this.#statements.size >= MAX_STATEMENTS) this.#statements.clear();
-      statement = this.#db.prepare(this.#sql());
+      statement = this.#db.prepare(this.#sql(this.#forms));
       this.#statements.set(form, statement);
     }
     return statement.run(this.#values);
   }
 
-  #sql(): string {
+  /** SQLite takes the bytes of a bound BLOB for UTF-8 when it casts them, but those of a literal for its own encoding. */
+  #runUtf16(row: Cell[]): number | Promise<number> {
+    if (this.#text === 'foreign') throw textEncoding(this.plan, this.rowKey(row));
+    const isText = (i: number) => this.#forms[i] === TEXT_CAST;
+    const forms = this.#forms.map((form, i) =>
+      isText(i) ? `CAST(X'${(this.#values[i] as Buffer).toString('hex')}' AS TEXT)` : form,
+    );
+    return this.#db.prepare(this.#sql(forms)).run(this.#values.filter((_, i) => !isText(i)));
+  }
+
+  #sql(forms: string[]): string {
     const { target, columns } = this;
     const list = columns.map(ident).join(', ');
     if (!columns.length) return `INSERT INTO ${qualified(target)} DEFAULT VALUES`;
-    const insert = `INSERT INTO ${qualified(target)} AS old (${list}) VALUES (${this.#forms.join(', ')})`;
+    const insert = `INSERT INTO ${qualified(target)} AS old (${list}) VALUES (${forms.join(', ')})`;
     if (!this.#merging) return insert;
     const key = target.primaryKey.map(ident).join(', ');
     const rest = columns.filter((column) => column !== target.rowidAlias).map(ident);

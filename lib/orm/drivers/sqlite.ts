@@ -192,8 +192,9 @@ class SqliteWriter implements RestoreWriter {
     try {
       const encoding = (server: string) => /UTF-16..$/.exec(server)?.[0];
       const { server } = this.#options!;
-      const foreignText = server !== undefined && encoding(server) !== encoding(this.server);
-      return await SqliteTableWriter.open(this.#db, plan, foreignText);
+      const mine = encoding(this.server);
+      const foreign = server !== undefined && encoding(server) !== mine;
+      return await SqliteTableWriter.open(this.#db, plan, foreign ? 'foreign' : mine ? 'utf16' : 'utf8');
     } catch (error) {
       throw restoreError(error, `write the table "${plan.target.table}"`);
     }

@@ -1,0 +1,135 @@
+/** The bytes of a container, from a pipe, to whole blocks (SPEC.md section 9). */
+import { parsePage } from '../container/pages.ts';
+import { ContainerReader } from '../container/reader.ts';
+import { Spool } from '../container/spool.ts';
+import { blockHash } from '../crypto/hash.ts';
+import { type Header, readHeader } from '../format/header.ts';
+import { FINAL, FULL_RECORD, GROUP, PAGE, RecordType } from '../format/limits.ts';
+import type { PageFields } from '../format/page.ts';
+import { takeSlot } from './blocks.ts';
+import type { VerifiedBlock } from './deblocker.ts';
+import { Stage } from './stage.ts';
+
+/** What a consumer needs before it can decrypt. */
+export interface MergerHeader {
+  fileId: Buffer;
+  /** Distinct HEADER bodies, best first: for `openFileKeys`. */
+  headers: Header[];
+}
+
+/**
+ * Takes a container's bytes, cut anywhere, and emits its blocks in order, each as soon as its hash fits. From the first damage on it
+ * waits for the second copy and the outer parity: everything from the beginning of the damaged group on is spooled to a temporary file, as ciphertext, and healed when
+ * the input ends. For a file that can be read at any offset, `validateBackup` and `restoreBackup` need no spool.
+ *
+ * Memory: two blocks. Disk: one group's records, 280 MB, while all is well; else what follows the damage. Errors: as `ContainerReader`.
+ * @see DualCopyInterleaver, the mirror
+ */
+export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
+  /** Settles when the first HEADER was read: keys can be opened while blocks wait. */
+  readonly header: Promise<MergerHeader>;
+  #found!: { resolve: (header: MergerHeader) => void; reject: (error: unknown) => void };
+  readonly #record = Buffer.allocUnsafeSlow(FULL_RECORD);
+  #have = 0;
+  #fileId: Buffer | undefined;
+  #spool: Spool | undefined;
+  #next = 0;
+  #wholeSoFar = true;
+  #finished = false;
+
+  constructor() {
+    super({ objectsOut: true });
+    this.header = new Promise((resolve, reject) => (this.#found = { resolve, reject }));
+    // Whoever does not ask for the header must not see its failure as unhandled.
+    this.header.catch(() => {});
+  }
+
+  /** Blocks had to be healed, or something behind the last one was not looked at. */
+  get healed(): boolean {
+    return !this.#wholeSoFar;
+  }
+
+  protected override async accept(chunk: Buffer): Promise<void> {
+    if (this.#finished) return;
+    this.#spool ??= await Spool.create();
+    await this.#spool.append(chunk);
+    for (let at = 0; at < chunk.length && this.#wholeSoFar && !this.#finished; ) {
+      const wanted = this.#wanted();
+      const step = Math.min(wanted - this.#have, chunk.length - at);
+      chunk.copy(this.#record, this.#have, at, at + step);
+      this.#have += step;
+      at += step;
+      if (this.#have < wanted) break;
+      if (this.#have === PAGE && this.#wanted() > PAGE) continue;
+      await this.#take(chunk.subarray(at));
+    }
+  }
+
+  /** Bytes of the record that is being collected: its page first, and then what the page says. */
+  #wanted(): number {
+    if (this.#have < PAGE) return PAGE;
+    const page = this.#page();
+    return page && page.recordLength <= FULL_RECORD ? page.recordLength : PAGE;
+  }
+
+  #page(): PageFields | null {
+    const page = parsePage(this.#record.subarray(0, PAGE), false)?.fields;
+    return page?.major === 1 && (!this.#fileId || page.fileId.equals(this.#fileId)) ? page : null;
+  }
+
+  /** A whole record is there. @param rest what follows it */
+  async #take(rest: Buffer): Promise<void> {
+    const page = this.#page();
+    this.#have = 0;
+    if (page?.type === RecordType.HEADER) this.#header(page);
+    else if (page?.type !== RecordType.DATA || page.sequence < this.#next) this.#wholeSoFar = page !== null;
+    else this.#wholeSoFar = await this.#block(page, rest);
+    if (!this.#fileId) this.#wholeSoFar = false;
+  }
+
+  #header(page: PageFields): void {
+    const header = page.body && readHeader(page.body);
+    if (!header) return;
+    this.#fileId = page.fileId;
+    this.#found.resolve({ fileId: page.fileId, headers: [header] });
+  }
+
+  async #block(page: PageFields, rest: Buffer): Promise<boolean> {
+    const payload = Buffer.from(this.#record.subarray(PAGE, PAGE + page.length));
+    const hash = blockHash(page.fileId, page.type, page.sequence, page.flags, payload);
+    if (page.sequence !== this.#next || !hash.equals(page.hash)) return false;
+    this.#next++;
+    const final = (page.flags & FINAL) !== 0;
+    await this.send({ type: RecordType.DATA, sequence: page.sequence, final, payload });
+    this.#finished = final;
+    if (final || this.#next % GROUP === 0) {
+      // Nothing before this place will be asked for again.
+      await this.#spool!.clear();
+      if (!final) await this.#spool!.append(rest);
+    }
+    return true;
+  }
+
+  protected override async finish(): Promise<void> {
+    if (this.#finished) return;
+    this.#wholeSoFar = false;
+    this.#spool ??= await Spool.create();
+    try {
+      const reader = await ContainerReader.open([this.#spool]);
+      this.#found.resolve({ fileId: reader.fileId, headers: reader.headers });
+      for await (const block of reader.stream(() => takeSlot(undefined), this.#next)) await this.send(block);
+    } catch (error) {
+      this.#found.reject(error);
+      throw error;
+    }
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#found.reject(error ?? new Error('the merger was destroyed'));
+    const closed = this.#spool?.close() ?? Promise.resolve();
+    closed.then(
+      () => callback(error),
+      () => callback(error),
+    );
+  }
+}

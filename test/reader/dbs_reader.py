@@ -1,0 +1,451 @@
+#!/usr/bin/env python3
+"""A reader of the .dbs container, written from SPEC.md alone ("section n" below means that text).
+
+Python >= 3.9 and its standard library; AES-GCM comes from the system's OpenSSL 3 through ctypes. It takes whole and damaged
+files. It reads slots of passphrases, not of recipients. It favours plainness over speed: Argon2id with the writer's default
+parameters takes minutes here.
+
+    dbs_reader.py FILE [FILE2] --passphrase-file PATH --output OUT     the bytes of a sealed stream
+    dbs_reader.py FILE [FILE2] --passphrase-file PATH --dump DIR       a database backup: schema.json, tables, files
+
+FILE2 is the second file of the split layout. Exit codes: 0 whole, 4 healed, 6 beyond repair, 12 wrong passphrase, 2 usage.
+"""
+import argparse, ctypes, ctypes.util, functools, hashlib, hmac, json, mmap, os, struct, sys, unicodedata, zlib
+from collections import Counter, defaultdict, namedtuple
+from urllib.parse import quote
+
+HEADER, DATA, PARITY, INDEX, END = 1, 2, 3, 4, 5
+MAGIC, PAGE, FULL, GROUP, BODY = bytes.fromhex('89444253320d0a1a'), 4096, 978944, 128, 2156
+
+
+class Refused(Exception):
+    """Nothing (more) can be read; `code` is the exit code."""
+    def __init__(self, message, code=6):
+        super().__init__(message)
+        self.code = code
+
+
+def ceil(a, b):
+    return -(-a // b)
+
+
+# --- Section 2: GF(2^8) and the Reed-Solomon code. Bulk work is bytes.translate (times a constant) and XOR of big integers.
+
+EXP, LOG = [0] * 510, [0] * 256
+x = 1
+for n in range(255):
+    EXP[n] = EXP[n + 255] = x
+    LOG[x] = n
+    x = x << 1 ^ (0x11D if x & 128 else 0)
+
+
+def mul(a, b):
+    return EXP[LOG[a] + LOG[b]] if a and b else 0
+
+
+def inv(a):
+    return EXP[255 - LOG[a]]
+
+
+TIMES = [bytes(mul(a, b) for b in range(256)) for a in range(256)]
+# INVERSE_POWER[n][x] = X^-n for the locator X = x xor 255 of position x; X is never zero, as position 255 is never used.
+INVERSE_POWER = [bytes(EXP[-n * LOG[x ^ 255] % 255] for x in range(255)) for n in range(113)]
+
+
+def combine(terms):
+    """The sum of coefficient * row, as an integer."""
+    total = 0
+    for coefficient, row in terms:
+        if coefficient:
+            total ^= int.from_bytes(row.translate(TIMES[coefficient]), 'big')
+    return total
+
+
+def solve(m, data, parity, lost):
+    """Solves the parity formula for the data symbols `lost`. `data` and `parity`: what is known, index -> row."""
+    def weight(j, i):
+        product = 1
+        for n in range(m):
+            if n != j:
+                product = mul(product, mul((m + i) ^ n, inv(j ^ n)))
+        return product
+    size = len(next(iter(parity.values())))
+    matrix = []
+    for j in sorted(parity)[:len(lost)]:
+        known = combine([(1, parity[j])] + [(weight(j, i), row) for i, row in data.items()])
+        matrix.append(([weight(j, i) for i in lost], known.to_bytes(size, 'big')))
+    for c in range(len(lost)):  # Gauss-Jordan; every square part of this matrix is regular (the code is MDS)
+        pivot = next(r for r in range(c, len(lost)) if matrix[r][0][c])
+        matrix[c], matrix[pivot] = matrix[pivot], matrix[c]
+        scale = TIMES[inv(matrix[c][0][c])]
+        matrix[c] = ([scale[a] for a in matrix[c][0]], matrix[c][1].translate(scale))
+        for r in range(len(lost)):
+            f = matrix[r][0][c]
+            if r != c and f:
+                left = [a ^ mul(f, b) for a, b in zip(matrix[r][0], matrix[c][0])]
+                matrix[r] = (left, combine([(1, matrix[r][1]), (f, matrix[c][1])]).to_bytes(size, 'big'))
+    return {i: matrix[c][1] for c, i in enumerate(lost)}
+
+
+def errors(s, erased=()):
+    """Position -> error value, from the syndromes of one codeword; None if there are too many. Berlekamp-Massey, Forney."""
+    m, f = len(s), len(erased)
+    locator = [1]
+    for x in erased:
+        locator = [a ^ mul(b, x ^ 255) for a, b in zip(locator + [0], [0] + locator)]
+    before, length = locator, f
+    for r in range(f, m):
+        delta = 0
+        for i in range(min(r + 1, len(locator))):
+            if locator[i] and s[r - i]:
+                delta ^= EXP[LOG[locator[i]] + LOG[s[r - i]]]
+        before = [0] + before
+        if delta:
+            pad = len(before) - len(locator)
+            following = [a ^ mul(delta, b) for a, b in zip(locator + [0] * pad, before + [0] * -pad)]
+            if 2 * length <= r + f:
+                length, before = r + 1 + f - length, [mul(inv(delta), a) for a in locator]
+            locator = following
+    while locator[-1] == 0:
+        locator.pop()
+    if len(locator) - 1 != length or 2 * length - f > m:
+        return None
+
+    def everywhere(polynomial):  # its value at X^-1, for every position
+        return combine(zip(polynomial, INVERSE_POWER)).to_bytes(255, 'big')
+    values = everywhere(locator)
+    found = [x for x in range(255) if values[x] == 0]
+    if len(found) != length:
+        return None
+    omega = [0] * length
+    for i, a in enumerate(locator):
+        for j in range(length - i):
+            omega[i + j] ^= mul(a, s[j])
+    above, below = everywhere(omega), everywhere([a if i % 2 else 0 for i, a in enumerate(locator)][1:] + [0])
+    # `below` is the derivative: the odd coefficients, each moved down by one
+    return {x: mul(x ^ 255, mul(above[x], inv(below[x]))) for x in found}
+
+
+def correct(versions, m, suspects):
+    """Corrects codewords column by column. `versions`: one or two lists of rows, indexed by x; only rows `suspects` may be wrong."""
+    width, suspects = len(versions[0][0]), set(suspects)
+    syndromes = [[combine((EXP[LOG[x ^ 255] * n % 255], row) for x, row in enumerate(rows)).to_bytes(width, 'big')
+                  for n in range(m)] for rows in versions]
+    out = [bytearray(row) for row in versions[0]]
+    for j, columns in enumerate(zip(*(zip(*s) for s in syndromes))):
+        tries = [(v, ()) for v in range(len(versions))]
+        if len(versions) == 2 and any(columns[0]):
+            differ = [x for x in suspects if versions[0][x][j] != versions[1][x][j]]
+            tries += [(0, differ)] if 0 < len(differ) <= m else []
+        for v, erased in tries:
+            wrong = errors(columns[v], erased) if any(columns[v]) else {}
+            if wrong is not None and suspects.issuperset(wrong):
+                break
+        else:
+            return None
+        for x in suspects if v else wrong:
+            out[x][j] = versions[v][x][j] ^ wrong.get(x, 0)
+    return [bytes(row) for row in out]
+
+
+# --- Hashes, HKDF, Argon2id (RFC 9106), AES-256-GCM.
+
+def H(x):
+    return hashlib.blake2b(x).digest()[:32]
+
+
+def hkdf(ikm, salt, info):
+    return hmac.digest(hmac.digest(salt, ikm, 'sha512'), info + b'\1', 'sha512')[:32]
+
+
+def permutation():
+    """The permutation P of Argon2, on 16 words of a list; its 8 quarter rounds are written out, as calls are dear in Python."""
+    half = 'A=(A+B+2*(A&L)*(B&L))&W;D^=A;D=D>>{0}|D<<64-{0}&W\n'
+    code = ''
+    for a, b, c, d in [(i, 4 + i, 8 + i, 12 + i) for i in range(4)] + \
+                      [(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4) for i in range(4)]:
+        for first, second, third, by in (a, b, d, 32), (c, d, b, 24), (a, b, d, 16), (c, d, b, 63):
+            step = half.format(by).replace('A', f'v{first}').replace('B', f'v{second}').replace('D', f'v{third}')
+            code += '  ' + step
+    names = ','.join(f'v{i}' for i in range(16))
+    scope = {}
+    exec(f'def P(v, at, L=2**32-1, W=2**64-1):\n  {names} = v[at]\n{code}  v[at] = {names}\n', scope)
+    return scope['P']
+
+
+@functools.lru_cache(None)
+def argon2id(password, salt, t, m, p, length=32):
+    def le(*numbers):
+        return struct.pack(f'<{len(numbers)}I', *numbers)
+
+    def long_hash(x, n):
+        if n <= 64:
+            return hashlib.blake2b(le(n) + x, digest_size=n).digest()
+        v, out = hashlib.blake2b(le(n) + x).digest(), b''
+        while n > 64:
+            out, n = out + v[:32], n - 32
+            v = hashlib.blake2b(v, digest_size=min(n, 64)).digest()
+        return out + v
+
+    P, words = permutation(), struct.Struct('<128Q')
+    rows = [slice(16 * i, 16 * i + 16) for i in range(8)]
+
+    def xor(*blocks):
+        return functools.reduce(lambda a, b: a ^ int.from_bytes(b, 'little'), blocks, 0).to_bytes(1024, 'little')
+
+    def compress(a, b):
+        r = xor(a, b)
+        v = list(words.unpack(r))
+        for at in rows:
+            P(v, at)
+        # the columns are of pairs of words: bring them together, and back
+        v = [v[16 * j + 2 * i + e] for i in range(8) for j in range(8) for e in (0, 1)]
+        for at in rows:
+            P(v, at)
+        return xor(r, words.pack(*[v[16 * j + 2 * i + e] for i in range(8) for j in range(8) for e in (0, 1)]))
+
+    seed = hashlib.blake2b(le(p, length, m, t, 0x13, 2, len(password)) + password + le(len(salt)) + salt + le(0, 0)).digest()
+    quarter = m // (4 * p)
+    lane_length = 4 * quarter
+    B = [[long_hash(seed + le(i, lane), 1024) for i in (0, 1)] + [bytes(1024)] * (lane_length - 2) for lane in range(p)]
+    for turn, part, lane in ((a, b, c) for a in range(t) for b in range(4) for c in range(p)):
+        fixed = turn == 0 and part < 2  # the half pass whose references do not depend on the data
+        for i in range(2 if turn == part == 0 else 0, quarter):
+            at = part * quarter + i
+            if fixed:
+                if i % 128 == 0 or at == 2:
+                    count = words.pack(turn, lane, part, lane_length * p, t, 2, i // 128 + 1, *[0] * 121)
+                    addresses = words.unpack(compress(bytes(1024), compress(bytes(1024), count)))
+                j = addresses[i % 128]
+            else:
+                j = int.from_bytes(B[lane][at - 1][:8], 'little')
+            source = lane if turn == part == 0 else (j >> 32) % p
+            area = (part if turn == 0 else 3) * quarter + (i - 1 if source == lane else -(i == 0))
+            back = area * ((j & 0xFFFFFFFF) ** 2 >> 32) >> 32
+            start = 0 if turn == 0 else (part + 1) * quarter
+            block = compress(B[lane][at - 1], B[source][(start + area - 1 - back) % lane_length])
+            B[lane][at] = xor(block, B[lane][at]) if turn else block
+    return long_hash(xor(*(lane[-1] for lane in B)), length)
+
+
+def aes_gcm(key, nonce, aad, sealed):
+    """The plaintext, or None if the tag does not fit."""
+    name = ctypes.util.find_library('crypto')
+    if not name:
+        raise Refused('OpenSSL 3 (libcrypto) was not found.', 2)
+    c = ctypes.CDLL(name)
+    c.EVP_CIPHER_CTX_new.restype = c.EVP_aes_256_gcm.restype = ctypes.c_void_p
+    context, size, text = ctypes.c_void_p(c.EVP_CIPHER_CTX_new()), ctypes.c_int(), sealed[:-16]
+    out = ctypes.create_string_buffer(len(text) + 16)
+    good = c.EVP_DecryptInit_ex(context, ctypes.c_void_p(c.EVP_aes_256_gcm()), None, key, nonce) == 1 \
+        and c.EVP_DecryptUpdate(context, None, ctypes.byref(size), aad, len(aad)) == 1 \
+        and c.EVP_DecryptUpdate(context, out, ctypes.byref(size), text, len(text)) == 1 \
+        and c.EVP_CIPHER_CTX_ctrl(context, 0x11, 16, sealed[-16:]) == 1 \
+        and c.EVP_DecryptFinal_ex(context, ctypes.byref(ctypes.create_string_buffer(16)), ctypes.byref(size)) == 1
+    c.EVP_CIPHER_CTX_free(context)
+    return out.raw[:len(text)] if good else None
+
+
+# --- Sections 3 to 5: pages, records, the order, blocks.
+
+Page = namedtuple('Page', 'at type copy length file seq L flags layout i n hash content clean')
+
+
+def shape(L):
+    """Row length and number of data rows of a payload."""
+    row = 512 * ceil(ceil(L, 239), 512)
+    return row, ceil(L, row)
+
+
+def order(layout, count, last):
+    """(type, copy, sequence, offset) of every record; in split layout the second file follows the first."""
+    out, at = [], 0
+
+    def put(type, copy, seq, length=PAGE):
+        nonlocal at
+        out.append((type, copy, seq, at))
+        at += length
+
+    def data(copy, i):
+        row, k = shape(last if i == count - 1 else FULL)
+        put(DATA, copy, i, ceil(PAGE + (k + 16) * row, PAGE) * PAGE)
+
+    def index(copy, g, n):
+        if count > 1:
+            put(INDEX, copy, g, ceil(8 + 32 * n, BODY) * PAGE)
+
+    def late(i):  # B'(i)
+        data(1, i)
+        if i % GROUP == GROUP - 1 or i == count - 1:
+            index(1, i // GROUP, i % GROUP + 1)
+    for copy in (0, 1) if layout == 2 else (0,):
+        for g in range(ceil(count, GROUP)):
+            n = min(GROUP, count - g * GROUP)
+            put(HEADER, copy, g)
+            for i in range(g * GROUP, g * GROUP + n):
+                data(copy, i)
+                if layout == 0 and i >= 16:
+                    late(i - 16)
+            index(copy, g, n)
+            for j in range(parities(n)):
+                put(PARITY, copy, 256 * g + j, 1 << 20)
+        put(END, copy, count)
+    if layout != 2:
+        for i in range(0 if layout else max(0, count - 16), count):
+            late(i)
+        put(END, 1, count)
+    return out
+
+
+def parities(n):
+    return 0 if n == 1 else ceil(n * 8, GROUP)
+
+
+class Container:
+    def __init__(self, data):
+        self.data, self.opened, self.healed = data, {}, False
+        self.scan()
+        self.collect()
+        self.locate()
+
+    def bytes(self, at, size):
+        return self.data[at:at + size] if at >= 0 else b''
+
+    def page(self, at):
+        """The page at this offset, corrected if need be, or None."""
+        if at not in self.opened:
+            raw = self.bytes(at, PAGE)
+            content = raw[:2288]
+            clean = len(raw) == PAGE and zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], 'big')
+            if not clean and len(raw) == PAGE:  # codeword j is column j of 112 + 143 rows of 16 bytes
+                rows = correct([[raw[o:o + 16] for o in (*range(2288, 4080, 16), *range(0, 2288, 16))]], 112, range(255))
+                content = b''.join(rows[112:]) if rows else b''
+            self.opened[at] = None
+            if content[:8] == MAGIC and zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], 'big'):
+                f = struct.unpack_from('>8sBBBBI32sQQIHBBBBBBIHH4x32s', content)
+                if f[1] > 1:
+                    raise Refused(f'This file has format version {f[1]}, which is newer than this reader.', 2)
+                _, _, _, type, copy, length, file, seq, _, L, _, _, _, flags, _, _, layout, _, i, n, digest = f
+                self.opened[at] = Page(at, type, copy, length, file, seq, L, flags, layout, i, n, digest, content, clean)
+        return self.opened[at]
+
+    def scan(self):
+        """Finds pages: by their magic at either end, then by walking on from each record over its length."""
+        at = self.data.find(MAGIC)
+        while at >= 0:
+            if not self.opened.get(at - 4080) and not self.page(at):
+                self.page(at - 4080)
+            at = self.data.find(MAGIC, at + 1)
+        self.page(0)
+        todo = [p for p in self.opened.values() if p]
+        for p in todo:
+            following = p.at + p.length - PAGE * p.i
+            if following not in self.opened and self.page(following):
+                todo.append(self.page(following))
+        if not todo:
+            raise Refused('No page of a .dbs file was found.')
+        known = {p.file for p in todo if p.type in (HEADER, END) and H(b'DBS2 file\0' + self.body(p)[:96]) == p.file}
+        first = self.page(0) or self.page(len(self.data) - PAGE)
+        votes = Counter(p.file for p in todo if p.file in known or not known)
+        self.file = first.file if first and first.file in votes else votes.most_common(1)[0][0]
+        self.layout = next(p.layout for p in todo if p.file == self.file)
+
+    @staticmethod
+    def body(p):
+        start = 56 if p.type == END else 0
+        return p.content[128 + start:2284]
+
+    def hash_of(self, type, seq, flags, payload):
+        return H(b'DBS2 block\0' + self.file + struct.pack('>BQBI', type, seq, flags, len(payload)) + payload)
+
+    def collect(self):
+        """Bodies, row tables and hashes out of the pages of this file."""
+        pages = sorted(p for p in self.opened.values() if p and p.file == self.file)
+        self.records = {(p.type, p.copy, p.seq): p.at - PAGE * p.i for p in reversed(pages)}
+        self.own, self.tables, self.hashes = {}, defaultdict(set), defaultdict(set)
+        slices, self.bodies, before = defaultdict(dict), defaultdict(list), []
+        for p in pages:
+            if p.type in (DATA, PARITY):
+                self.own[p.type, p.seq] = (p.L, p.flags)
+                self.tables[p.type, p.seq].add(p.content[128:1148])
+                self.hashes[p.type, p.seq].add(p.hash)
+                before.append(p)
+            else:
+                part = slices[p.type, p.seq, p.flags, p.hash, p.L]
+                part[p.i] = p.content[128:2284]
+                body = b''.join(part[i] for i in sorted(part))[:p.L]
+                if len(part) == p.n and self.hash_of(p.type, p.seq, p.flags, body) == p.hash:
+                    self.bodies[p.type].append((p.seq, body))
+        ends = [struct.unpack_from('>QQ', body) for _, body in self.bodies[END]]
+        ends += [(seq + 1, seq * FULL + L) for (type, seq), (L, flags) in self.own.items() if type == DATA and flags & 1]
+        ends += [(g * GROUP + len(body) // 32, g * GROUP * FULL + int.from_bytes(body[:8], 'big'))
+                 for g, body in sorted(self.bodies[INDEX], reverse=True)]
+        if not ends:
+            raise Refused('Nothing is left that tells how many blocks there are.')
+        self.count, self.last = ends[0][0], ends[0][1] - (ends[0][0] - 1) * FULL
+        for g, body in self.bodies[INDEX]:
+            for i in range(len(body) // 32):
+                self.hashes[DATA, g * GROUP + i].add(body[8 + 32 * i:40 + 32 * i])
+        for p in before:  # the copies of "the previous block"
+            if p.type == DATA or p.seq % 256:
+                key = (p.type, p.seq - 1)
+            else:
+                key = (DATA, min(p.seq // 256 * GROUP + GROUP, self.count) - 1)
+            if key[1] >= 0:
+                self.tables[key].add(p.content[1148:2168])
+                self.hashes[key].add(p.content[2168:2200])
+
+    def locate(self):
+        """Where each record may stand: where its page was found, or shifted as the records around it are."""
+        records, self.places = order(self.layout, self.count, self.last), defaultdict(list)
+        for listing in records, records[::-1]:
+            shift = 0
+            for type, copy, seq, offset in listing:
+                own = self.records.get((type, copy, seq))
+                # both ways: where bytes were lost or added within a record, its rows are shifted in two ways
+                candidates = [offset + shift]
+                if own is not None:
+                    shift = own - offset
+                    candidates.insert(0, own)
+                places = self.places[type, copy, seq]
+                places += [at for at in candidates if at not in places]
+        known = len([p for p in self.opened.values() if p])
+        for key, places in self.places.items():
+            if key not in self.records:
+                self.healed = any(map(self.page, places)) or True
+            elif not self.page(self.records[key]) or not self.page(self.records[key]).clean:
+                self.healed = True
+        if len([p for p in self.opened.values() if p]) > known:
+            self.collect()
+
+    @functools.lru_cache(None)
+    def group(self, g):
+        blocks = range(g * GROUP, min(g * GROUP + GROUP, self.count))
+        return [Block(self, DATA, i) for i in blocks], [Block(self, PARITY, 256 * g + j) for j in range(parities(len(blocks)))]
+
+    def rebuild(self, g):
+        """Outer parity, 512 bytes of all blocks at a time (row lengths are multiples of that), in turns with rows and columns."""
+        data, parity = self.group(g)
+        progress = True
+        while progress and not all(b.payload for b in data):
+            progress = False
+            for c in range(FULL // 512):
+                pieces = [b.piece(c) for b in data]
+                lost = [i for i, piece in enumerate(pieces) if piece is None]
+                checks = {j: b.piece(c) for j, b in enumerate(parity) if b.piece(c)}
+                if 0 < len(lost) <= len(checks):
+                    known = {i: piece for i, piece in enumerate(pieces) if piece}
+                    for i, piece in solve(8, known, checks, lost).items():
+                        data[i].pieces[c] = piece
+                        progress = True
+            for b in data + parity:
+                if not b.payload:
+                    b.merge()
+
+    def payload(self, i):
+        block = self.group(i // GROUP)[0][i % GROUP]
+        if not block.read():
+            self.rebuild(i // GROUP)
+        if not block.payload:
+            raise Refused(f'Block {i} is beyond repair.')
+        return block.payload
