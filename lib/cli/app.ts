@@ -52,8 +52,9 @@ export async function loadApp(options: AppOptions): Promise<App> {
   ormVariables(cwd, env);
   const manifest = appManifest(cwd, env);
   const from = createRequire(join(manifest.folder, 'package.json'));
-  const path = findConfig(options, manifest, from);
-  if (options.configDbs !== undefined && TYPESCRIPT.test(options.configDbs)) supportTypeScript(from, manifest.settings);
+  const path = await findConfig(options, manifest, from);
+  if (options.configDbs !== undefined && TYPESCRIPT.test(options.configDbs))
+    await supportTypeScript(from, manifest.settings);
   const core = (await importFrom(from, '@mikro-orm/core', manifest)) as CoreModule | null;
   if (!core) {
     throw new ConfigError(
@@ -83,12 +84,16 @@ export async function loadApp(options: AppOptions): Promise<App> {
 }
 
 /** The configuration's path; `null` where environment variables alone make one. Prepares for TypeScript where needed. */
-function findConfig({ cwd, env, config }: AppOptions, manifest: AppManifest, from: NodeJS.Require): string | null {
+async function findConfig(
+  { cwd, env, config }: AppOptions,
+  manifest: AppManifest,
+  from: NodeJS.Require,
+): Promise<string | null> {
   const candidates = configCandidates(cwd, manifest, config);
   let unreadable: string | undefined;
   for (const path of candidates) {
     if (!existsSync(path)) continue;
-    if (!TYPESCRIPT.test(path) || supportTypeScript(from, manifest.settings)) return path;
+    if (!TYPESCRIPT.test(path) || (await supportTypeScript(from, manifest.settings))) return path;
     unreadable ??= path;
   }
   if (unreadable === undefined && config === undefined && (env.MIKRO_ORM_TYPE || env.MIKRO_ORM_ENTITIES)) return null;

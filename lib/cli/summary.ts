@@ -23,7 +23,7 @@ function written(result: WriteResult): string[] {
   const check = verified ? 'both copies read back and verified' : 'NOT read back';
   return [
     `  ${printable(output ?? 'the stream')}: ${size(bytes)} in ${duration(milliseconds)}, layout ${layout}, ${check}`,
-    `  survives: ${survivalLines(survives).join('; ')}`,
+    `  survives ${survivalLines(survives).slice(0, 2).join(', or ')}, and more: see \`dbs inspect\``,
   ];
 }
 

@@ -14,10 +14,10 @@ import type { ByteSource } from './source.ts';
 export interface Identity {
   fileId: Buffer;
   map: RecordMap;
-  /** Distinct HEADER bodies that stand in it, the most frequent and newest first. */
+  /** Distinct HEADER bodies that stand in it, newest first; may be none. */
   headers: Header[];
   end: { count: number; lastLength: number } | null;
-  /** The copy that this file holds, in split layout. */
+  /** The copy that most of its records are of: which half of a split pair it is. */
   half: 0 | 1;
   /** As it was written: page 0, the END page and the size fit together. */
   regular: boolean;
@@ -26,7 +26,7 @@ export interface Identity {
 /**
  * Identifies a source: two page reads for a healthy file, one walk over it for any other.
  * @param wanted which backup, where the source holds several
- * @throws FormatError ERR_FORMAT_NOT_DBS, ERR_FORMAT_NEWER, ERR_FORMAT_SEVERAL; DamageError ERR_DAMAGE_NO_HEADER
+ * @throws FormatError ERR_FORMAT_NOT_DBS, ERR_FORMAT_NEWER, ERR_FORMAT_SEVERAL
  */
 export async function identify(source: ByteSource, wanted?: string, signal?: AbortSignal): Promise<Identity> {
   const quick = await identifyRegular(source);
@@ -36,16 +36,8 @@ export async function identify(source: ByteSource, wanted?: string, signal?: Abo
   const fileId = choose(source, records, wanted);
   const map = new RecordMap(source, fileId, records);
   const { headers, ends } = await collect(map, fileId);
-  if (headers.length === 0) {
-    const blocks = [...new Set(map.records.filter((r) => r.type === RecordType.DATA).map((r) => r.sequence))].sort((a, b) => a - b);
-    throw new DamageError(
-      'ERR_DAMAGE_NO_HEADER',
-      `Not one of the ${source.name}'s key records is left, so nothing can be decrypted. Heal it from another copy: \`dbs repair FILE --with OTHER\`.`,
-      { blocks: blocks.map((block) => ({ block, ranges: [] })) },
-    );
-  }
   const end = ends[0] ?? extentOf(map.records);
-  return { fileId, map, headers, end, half: halfOf(map.records, headers[0]!), regular: false };
+  return { fileId, map, headers, end, half: halfOf(map.records), regular: false };
 }
 
 async function identifyRegular(source: ByteSource): Promise<Identity | null> {
@@ -144,9 +136,24 @@ export function leastExtent(records: readonly FoundRecord[]): { count: number; l
   return { count, lastLength: FULL_PAYLOAD };
 }
 
-function halfOf(records: readonly FoundRecord[], header: Header): 0 | 1 {
-  if (header.core.layout !== 'split') return 0;
+function halfOf(records: readonly FoundRecord[]): 0 | 1 {
   return records.filter((r) => r.copy === 1).length * 2 > records.length ? 1 : 0;
+}
+
+/** A source in which nothing was found: it may still hold rows where its records used to begin. */
+export function unknown(source: ByteSource, fileId: Buffer, half: 0 | 1): Identity {
+  return { fileId, map: new RecordMap(source, fileId, []), headers: [], end: null, half, regular: false };
+}
+
+/** The error for a backup whose keys are gone. */
+export function noHeader(identities: Identity[]): DamageError {
+  const sequences = identities.flatMap((i) => i.map.records.filter((r) => r.type === RecordType.DATA).map((r) => r.sequence));
+  const blocks = [...new Set(sequences)].sort((a, b) => a - b);
+  return new DamageError(
+    'ERR_DAMAGE_NO_HEADER',
+    `Not one of the key records of ${identities.map((i) => i.map.source.name).join(' and ')} is left, so nothing can be decrypted. Heal it from another copy: \`dbs repair FILE --with OTHER\`.`,
+    { blocks: blocks.map((block) => ({ block, ranges: [] })) },
+  );
 }
 
 function tooNew(major: number): FormatError {

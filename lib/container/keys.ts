@@ -98,6 +98,8 @@ export async function createSlots(keys: SealingKeys, fileId: Buffer, dataKey: Bu
 /** An opened header: what the payload needs, and the data key for those who change slots. */
 export interface OpenedKeys extends FileKeys {
   dataKey: Buffer;
+  /** The slot that opened, as it stands in `headerBytes`'s header. */
+  slot: Buffer;
 }
 
 /**
@@ -122,7 +124,7 @@ export async function openFileKeys(headers: Header[], fileId: Buffer, keys: Open
         if (!sameBytes(derived.commitment, slot.commitment)) continue;
         const dataKey = unwrapDataKey(derived, fileId, slot.head, slot.wrapped);
         const opened = dataKey && checked(header, fileId, dataKey);
-        if (opened) return opened;
+        if (opened) return { ...opened, slot: bytes };
         tampered = true;
       }
     }
@@ -156,7 +158,7 @@ async function* candidates(slot: KnownSlot, fileId: Buffer, keys: OpeningKeys) {
   }
 }
 
-function checked(header: Header, fileId: Buffer, dataKey: Buffer): OpenedKeys | null {
+function checked(header: Header, fileId: Buffer, dataKey: Buffer): Omit<OpenedKeys, 'slot'> | null {
   const { fileSalt, commitment, layout } = header.core;
   if (!sameBytes(hkdf(dataKey, fileSalt, 'DBS2 commit'), commitment)) return null;
   if (!sameBytes(hmac(hkdf(dataKey, fileSalt, 'DBS2 header'), header.macInput), header.mac)) return null;

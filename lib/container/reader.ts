@@ -1,13 +1,13 @@
 /** A container, opened for reading: from one source or from several copies of it, healed as it is read. */
 import { DamageError, FormatError, type LostBlock, TruncatedError } from '../errors.ts';
-import type { Header } from '../format/header.ts';
+import { type End, type Header, readEnd } from '../format/header.ts';
 import { groupSize, parityCount } from '../format/layout.ts';
 import { FULL_RECORD, GROUP, RecordType } from '../format/limits.ts';
 import { blockShape } from '../format/page.ts';
 import type { Slot } from '../memory.ts';
-import { BlockReader, type How, isWhole } from './block-reader.ts';
+import { BlockReader, type How, isWhole, readBody } from './block-reader.ts';
 import { healGroup } from './group-healer.ts';
-import { identify, type Identity, leastExtent } from './identify.ts';
+import { identify, type Identity, leastExtent, noHeader, unknown } from './identify.ts';
 import type { Extent } from './record-map.ts';
 import type { ByteSource } from './source.ts';
 
@@ -67,19 +67,33 @@ export class ContainerReader {
    *   ERR_DAMAGE_NO_HEADER
    */
   static async open(sources: ByteSource[], options: OpenOptions = {}): Promise<ContainerReader> {
-    const identities: Identity[] = [];
-    for (const source of sources) identities.push(await identify(source, options.fileId, options.signal));
+    const identities = await identifyAll(sources, options);
     const [first, ...others] = identities;
     const different = others.find((i) => !i.fileId.equals(first!.fileId));
     if (different) {
       const names = `${first!.map.source.name} and ${different.map.source.name}`;
       throw new FormatError('ERR_FORMAT_DIFFERENT', `${names} are two different backups, not two copies of one.`);
     }
+    if (identities.every((i) => i.headers.length === 0)) throw noHeader(identities);
     return new ContainerReader(identities, options);
   }
 
   get sources(): Identity[] {
     return this.#identities;
+  }
+
+  /** What the END records say. @throws TruncatedError ERR_TRUNCATED where none is left */
+  async end(): Promise<End> {
+    for (const { map } of this.#identities) {
+      for (const copy of [0, 1] as const) {
+        for (const place of map.places(RecordType.END, copy, this.extent.count)) {
+          const body = await readBody(map, place, RecordType.END, this.extent.count, this.fileId);
+          const end = body && readEnd(body);
+          if (end) return end;
+        }
+      }
+    }
+    throw this.truncated();
   }
 
   /** For messages: what was opened. */
@@ -210,6 +224,24 @@ export class ContainerReader {
   async close(): Promise<void> {
     for (const { map } of this.#identities) await map.source.close();
   }
+}
+
+/** One copy of several may be so far gone that nothing in it is recognised. */
+async function identifyAll(sources: ByteSource[], { fileId, signal }: OpenOptions): Promise<Identity[]> {
+  const found: (Identity | null)[] = [];
+  let failure: unknown;
+  for (const source of sources) {
+    found.push(
+      await identify(source, fileId, signal).catch((error) => {
+        if (!(error instanceof FormatError) || error.code !== 'ERR_FORMAT_NOT_DBS') throw error;
+        failure = error;
+        return null;
+      }),
+    );
+  }
+  const known = found.find((i) => i !== null);
+  if (!known) throw failure;
+  return found.map((i, n) => i ?? unknown(sources[n]!, known.fileId, known.half === 0 ? 1 : 0));
 }
 
 function distinct(headers: Header[]): Header[] {

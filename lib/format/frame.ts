@@ -19,6 +19,8 @@ export type CodecName = keyof typeof Codec;
 
 /** SCHEMA: the body goes on in the next frame. */
 export const MORE = 1;
+/** ROWS: the body begins inside of a line. */
+export const CONTINUED = 2;
 /** A reader skips frames of unknown types from here on. */
 export const FIRST_OPTIONAL_TYPE = 128;
 

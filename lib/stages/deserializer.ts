@@ -143,9 +143,12 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
   }
 
   #takeSchema(head: FrameHead, raw: Buffer): BackupItem | null {
-    if (this.#begun) throw disorder('there are two schemas');
     this.#schema.push(raw);
     if (head.flags & MORE) return null;
+    if (this.#begun) {
+      this.#schema = [];
+      return null;
+    }
     this.#begun = true;
     return { type: 'schema', schema: json<BackupSchema>(Buffer.concat(this.#schema.splice(0))) };
   }

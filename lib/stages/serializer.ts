@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { RunningHash } from '../crypto/hash.ts';
 import { ConfigError, SourceError } from '../errors.ts';
-import { Codec, type CodecName, FrameType, MORE, padBody, writeFrame } from '../format/frame.ts';
+import { Codec, type CodecName, CONTINUED, FrameType, MORE, padBody, writeFrame } from '../format/frame.ts';
 import type { BackupItem, EndItem, FileBeginItem, SchemaItem } from '../format/items.ts';
 import { MAX_FRAME } from '../format/limits.ts';
 import { TocPage, type TocEntry } from '../format/toc.ts';
@@ -34,7 +34,11 @@ interface OpenStream {
   /** Whether the file's first megabyte shrank: what is compressed already is stored. */
   shrinks?: Promise<boolean>;
   begin?: FileBeginItem;
+  /** The last ROWS frame ended inside of a line. */
+  inLine: boolean;
 }
+
+const NEWLINE = 10;
 
 /** Frames that are being compressed on Node's thread pool while earlier ones travel on. */
 const AHEAD = 3;
@@ -115,11 +119,17 @@ export class Serializer extends Stage<BackupItem, Buffer> {
     }
   }
 
-  #tables = new Map<number, string>();
+  readonly #tables = new Map<number, string>();
+  #schemaJson = Buffer.alloc(0);
 
   async #schema({ schema }: SchemaItem): Promise<void> {
     for (const t of schema.tables) this.#tables.set(t.stream, t.schema ? `${t.schema}.${t.table}` : t.table);
-    const json = Buffer.from(JSON.stringify(schema));
+    this.#schemaJson = Buffer.from(JSON.stringify(schema));
+    await this.#writeSchema();
+  }
+
+  async #writeSchema(): Promise<void> {
+    const json = this.#schemaJson;
     for (let at = 0; at < json.length; at += MAX_FRAME) {
       const part = json.subarray(at, at + MAX_FRAME);
       await this.#frame(FrameType.SCHEMA, 0, part, { flags: at + MAX_FRAME < json.length ? MORE : 0 });
@@ -133,7 +143,9 @@ export class Serializer extends Stage<BackupItem, Buffer> {
     open.hash.update(data);
     for (let at = 0; at < data.length; at += MAX_FRAME) {
       const part = data.subarray(at, at + MAX_FRAME);
-      await this.#frame(type, stream, part, { compress: this.#worthwhile(open, part), placed: (from) => note(open, from) });
+      const flags = open.inLine ? CONTINUED : 0;
+      open.inLine = type === FrameType.ROWS && part.at(-1) !== NEWLINE;
+      await this.#frame(type, stream, part, { flags, compress: this.#worthwhile(open, part), placed: (from) => note(open, from) });
     }
   }
 
@@ -147,7 +159,7 @@ export class Serializer extends Stage<BackupItem, Buffer> {
 
   #stream(stream: number): OpenStream {
     let open = this.#open.get(stream);
-    if (!open) this.#open.set(stream, (open = { hash: new RunningHash(), from: -1, count: 0, bytes: 0 }));
+    if (!open) this.#open.set(stream, (open = { hash: new RunningHash(), from: -1, count: 0, bytes: 0, inLine: false }));
     return open;
   }
 
@@ -194,6 +206,8 @@ export class Serializer extends Stage<BackupItem, Buffer> {
     const counted = item.rows === this.#rows && item.files === this.#files && item.bytes === this.#bytes;
     if (this.#open.size > 0 || !counted) throw outOfOrder('end');
     this.#ended = true;
+    // Once more at the far end: rows whose columns nobody can name any more would be lost, too.
+    await this.#writeSchema();
     await this.#settle(0);
     if (!this.#toc.empty) await this.#writeToc();
     const totals = { rows: this.#rows, files: this.#files, bytes: this.#bytes, skipped: this.#skipped };

@@ -10,7 +10,7 @@ parameters takes minutes here.
 
 FILE2 is the second file of the split layout. Exit codes: 0 whole, 4 healed, 6 beyond repair, 12 wrong passphrase, 2 usage.
 """
-import argparse, ctypes, ctypes.util, functools, hashlib, hmac, json, mmap, os, struct, sys, unicodedata, zlib
+import argparse, ctypes, ctypes.util, functools, hashlib, hmac, itertools, json, mmap, os, re, struct, sys, unicodedata, zlib
 from collections import Counter, defaultdict, namedtuple
 from urllib.parse import quote
 
@@ -61,19 +61,19 @@ def combine(terms):
     return total
 
 
+@functools.lru_cache(None)
+def weight(m, j, i):
+    """The factor of data symbol i in parity symbol j."""
+    return functools.reduce(mul, [mul((m + i) ^ n, inv(j ^ n)) for n in range(m) if n != j])
+
+
 def solve(m, data, parity, lost):
     """Solves the parity formula for the data symbols `lost`. `data` and `parity`: what is known, index -> row."""
-    def weight(j, i):
-        product = 1
-        for n in range(m):
-            if n != j:
-                product = mul(product, mul((m + i) ^ n, inv(j ^ n)))
-        return product
     size = len(next(iter(parity.values())))
     matrix = []
     for j in sorted(parity)[:len(lost)]:
-        known = combine([(1, parity[j])] + [(weight(j, i), row) for i, row in data.items()])
-        matrix.append(([weight(j, i) for i in lost], known.to_bytes(size, 'big')))
+        known = combine([(1, parity[j])] + [(weight(m, j, i), row) for i, row in data.items()])
+        matrix.append(([weight(m, j, i) for i in lost], known.to_bytes(size, 'big')))
     for c in range(len(lost)):  # Gauss-Jordan; every square part of this matrix is regular (the code is MDS)
         pivot = next(r for r in range(c, len(lost)) if matrix[r][0][c])
         matrix[c], matrix[pivot] = matrix[pivot], matrix[c]
@@ -362,11 +362,10 @@ class Container:
         """Bodies, row tables and hashes out of the pages of this file."""
         pages = sorted(p for p in self.opened.values() if p and p.file == self.file)
         self.records = {(p.type, p.copy, p.seq): p.at - PAGE * p.i for p in reversed(pages)}
-        self.own, self.tables, self.hashes = {}, defaultdict(set), defaultdict(set)
+        self.tables, self.hashes = defaultdict(set), defaultdict(set)
         slices, self.bodies, before = defaultdict(dict), defaultdict(list), []
         for p in pages:
             if p.type in (DATA, PARITY):
-                self.own[p.type, p.seq] = (p.L, p.flags)
                 self.tables[p.type, p.seq].add(p.content[128:1148])
                 self.hashes[p.type, p.seq].add(p.hash)
                 before.append(p)
@@ -377,7 +376,7 @@ class Container:
                 if len(part) == p.n and self.hash_of(p.type, p.seq, p.flags, body) == p.hash:
                     self.bodies[p.type].append((p.seq, body))
         ends = [struct.unpack_from('>QQ', body) for _, body in self.bodies[END]]
-        ends += [(seq + 1, seq * FULL + L) for (type, seq), (L, flags) in self.own.items() if type == DATA and flags & 1]
+        ends += [(p.seq + 1, p.seq * FULL + p.L) for p in before if p.type == DATA and p.flags & 1]
         ends += [(g * GROUP + len(body) // 32, g * GROUP * FULL + int.from_bytes(body[:8], 'big'))
                  for g, body in sorted(self.bodies[INDEX], reverse=True)]
         if not ends:
@@ -418,7 +417,7 @@ class Container:
         if len([p for p in self.opened.values() if p]) > known:
             self.collect()
 
-    @functools.lru_cache(None)
+    @functools.lru_cache(1)
     def group(self, g):
         blocks = range(g * GROUP, min(g * GROUP + GROUP, self.count))
         return [Block(self, DATA, i) for i in blocks], [Block(self, PARITY, 256 * g + j) for j in range(parities(len(blocks)))]
@@ -426,6 +425,8 @@ class Container:
     def rebuild(self, g):
         """Outer parity, 512 bytes of all blocks at a time (row lengths are multiples of that), in turns with rows and columns."""
         data, parity = self.group(g)
+        for b in data + parity:
+            b.read()
         progress = True
         while progress and not all(b.payload for b in data):
             progress = False
@@ -439,8 +440,7 @@ class Container:
                         data[i].pieces[c] = piece
                         progress = True
             for b in data + parity:
-                if not b.payload:
-                    b.merge()
+                b.merge()
 
     def payload(self, i):
         block = self.group(i // GROUP)[0][i % GROUP]
@@ -449,3 +449,244 @@ class Container:
         if not block.payload:
             raise Refused(f'Block {i} is beyond repair.')
         return block.payload
+
+
+class Block:
+    """A DATA or PARITY block, out of all its copies."""
+    def __init__(self, container, type, seq):
+        self.file, self.key, self.payload, self.rows, self.pieces = container, (type, seq), None, None, {}
+        final = type == DATA and seq == container.count - 1
+        self.L, self.flags = (container.last, 1) if final else (FULL, 0)
+        self.row, self.k = shape(self.L)
+        self.places = container.places[type, 0, seq] + container.places[type, 1, seq]
+
+    def accept(self, payload):
+        if self.file.hash_of(*self.key, self.flags, payload) in self.file.hashes[self.key]:
+            self.payload = payload
+        return self.payload is not None
+
+    def read(self):
+        """Copy A, else copy B, else both together."""
+        if self.rows is None:
+            self.rows = {}
+            for at in self.places:
+                if self.accept(self.file.bytes(at + PAGE, self.L)):
+                    return self.payload
+                self.file.healed = True
+            for r, at in itertools.product(range(self.k + 16), self.places):
+                row = self.stored(at, r)
+                crc = struct.pack('>I', zlib.crc32(row))
+                if any(table[4 * r:4 * r + 4] == crc for table in self.file.tables[self.key]):
+                    self.rows[r] = row
+            self.by_rows() or self.by_columns()
+        return self.payload
+
+    def stored(self, at, r):
+        return self.file.bytes(at + PAGE + r * self.row, self.row).ljust(self.row, b'\0')
+
+    def by_rows(self):
+        rows = {r: row for r, row in self.rows.items() if r < self.k}
+        parity = {r - self.k: row for r, row in self.rows.items() if r >= self.k}
+        lost = [r for r in range(self.k) if r not in rows]
+        if len(lost) > len(parity):
+            return False
+        if lost:
+            rows.update(solve(16, rows, parity, lost))
+        return self.accept(b''.join(rows[r] for r in range(self.k))[:self.L])
+
+    def by_columns(self):
+        symbols = [*range(self.k, self.k + 16), *range(self.k)]
+        suspects = [x for x, r in enumerate(symbols) if r not in self.rows]
+        versions = [[self.rows.get(r) or self.stored(at, r) for r in symbols] for at in self.places]
+        for pair in itertools.combinations(versions, min(2, len(versions))):
+            rows = correct(pair, 16, suspects)
+            if rows and self.accept(b''.join(rows[16:])[:self.L]):
+                break
+
+    def piece(self, c):
+        """Bytes 512c.. of the payload, or None."""
+        r, start = divmod(512 * c, self.row)
+        if self.payload or r >= self.k:
+            return (self.payload or b'')[512 * c:512 * c + 512].ljust(512, b'\0')
+        return self.rows[r][start:start + 512] if r in self.rows else self.pieces.get(c)
+
+    def merge(self):
+        """Takes what the outer parity gave."""
+        n = self.row // 512
+        for r in range(self.k):
+            if not self.payload and r not in self.rows and all(r * n + e in self.pieces for e in range(n)):
+                self.rows[r] = b''.join(self.pieces[r * n + e] for e in range(n))
+        return self.payload or self.by_rows()
+
+
+# --- Sections 6 and 7: keys and segments.
+
+def payload_key(container, passphrase):
+    bodies = {body for _, body in container.bodies[HEADER]} | {body[56:] for _, body in container.bodies[END]}
+    bodies = [body for body in bodies if H(b'DBS2 file\0' + body[:96]) == container.file]
+    if not bodies:
+        raise Refused('The keys are lost: no HEADER and no END can be read.')
+    for body in sorted(bodies, key=lambda body: body[96:100], reverse=True):
+        if int.from_bytes(body[8:10], 'big') != 1:
+            raise Refused('This file uses an unknown suite.', 2)
+        slots = [body[at:at + 120] for at in range(104, 104 + 120 * body[100], 120)]
+        for slot in [slot for slot in slots if slot[0] == 1][:4]:
+            t, m, p = struct.unpack_from('>III', slot, 4)
+            if not (1 <= t <= 16 and 8192 <= m <= 1 << 20 and 1 <= p <= 16 and t * m <= 4 << 20):
+                raise Refused('The Argon2id parameters of a slot are out of bounds.')
+            ikm = argon2id(passphrase, slot[16:32], t, m, p)
+            if not hmac.compare_digest(hkdf(ikm, container.file, b'DBS2 slot commit'), slot[32:64]):
+                continue
+            wrap, aad = hkdf(ikm, container.file, b'DBS2 slot wrap'), b'DBS2 slot\0' + container.file + slot[:64]
+            key, salt = aes_gcm(wrap, bytes(12), aad, slot[64:112]), body[32:64]
+            if key and hkdf(key, salt, b'DBS2 commit') == body[64:96] and hmac.compare_digest(
+                    hmac.digest(hkdf(key, salt, b'DBS2 header'), body[:-32], 'sha512')[:32], body[-32:]):
+                return hkdf(key, salt, b'DBS2 payload')
+    raise Refused('Wrong passphrase.', 12)
+
+
+def segments(container, key):
+    """The stream, in pieces whose tags verified."""
+    for i in range(container.count):
+        nonce = struct.pack('>3xQB', i, i == container.count - 1)
+        text = aes_gcm(key, nonce, container.file, container.payload(i))
+        if text is None:
+            raise Refused(f'Block {i} was tampered with: its hash fits, but not its tag.')
+        yield text[4:]
+
+
+# --- Section 8: the stream.
+
+def frames(pieces):
+    """(offset, type, flags, stream id, raw body) of each frame."""
+    buffer, offset, ordinal = bytearray(), 0, 0
+    for piece in pieces:
+        buffer += piece
+        at = 0
+        while len(buffer) - at >= 24:
+            type, codec, flags, stream, raw, coded, number = struct.unpack_from('>BBHIIIQ', buffer, at)
+            if number != ordinal or max(raw, coded) > 2 << 20 or codec > 2:
+                raise Refused(f'Frame {ordinal} is not well-formed.')
+            if len(buffer) - at - 24 < coded:
+                break
+            body = bytes(buffer[at + 24:at + 24 + coded])
+            if codec == 1:
+                body = zlib.decompressobj(-15).decompress(body, raw + 1)
+            elif codec == 2:
+                from compression import zstd  # Python 3.14
+                body = zstd.ZstdDecompressor().decompress(body, raw + 1)
+            if len(body) != raw:
+                raise Refused(f'The body of frame {ordinal} does not inflate to its length.')
+            yield offset + at, type, flags, stream, body
+            at, ordinal = at + 24 + coded, ordinal + 1
+        del buffer[:at]
+        offset += at
+    if buffer or offset % 512:
+        raise Refused('The stream does not end with a frame, or not at a multiple of 512 bytes.')
+
+
+class Item:
+    """A table or file while it is written: counts and hashes what passes."""
+    def __init__(self, path):
+        os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+        self.path, self.part, self.out = path, path + '.part', open(path + '.part', 'wb')
+        self.hash, self.size, self.rows = hashlib.blake2b(), 0, 0
+
+    def write(self, data):
+        self.out.write(data)
+        self.hash.update(data)
+        self.size += len(data)
+        self.rows += data.count(b'\n')
+
+    def check(self, end, name):
+        self.out.close()
+        if end.get('incomplete'):
+            print(f'{self.path} is incomplete: {end["incomplete"]}', file=sys.stderr)
+        if self.hash.hexdigest()[:64] != end['hash'] or getattr(self, name) != end[name]:
+            raise Refused(f'{self.path}: its {name} or hash does not fit.')
+
+
+def extract(pieces, output, dump):
+    """Writes the one file of a sealed stream to `output`, or all of a database backup into the folder `dump`."""
+    items, counts, schema, names, end, last = {}, Counter(), b'', {}, None, (0, b'')
+
+    def begin(stream, *path):
+        if stream in items:
+            raise Refused(f'Stream {stream} begins twice.')
+        items[stream] = Item(output or os.path.join(dump, *path))
+        return items[stream]
+    for ordinal, (offset, type, flags, stream, body) in enumerate(frames(pieces)):
+        if type == 1:
+            schema += body
+            if not flags & 1:
+                kind = json.loads(schema)['kind']
+                if (kind == 'stream') != bool(output):
+                    raise Refused(f'This file holds a {kind}: use {"--output" if kind == "stream" else "--dump"}.', 2)
+        elif type == 2:
+            (items.get(stream) or begin(stream, f'table-{stream}')).write(body)
+        elif type == 3:
+            about = json.loads(body)  # quoted, a path cannot climb out of the folder
+            parts = [quote(str(about.get(name, '')), safe=' ').replace('..', '%2E%2E') for name in ('root', 'path')]
+            begin(stream, 'files', *filter(None, parts))
+        elif type == 4:
+            items[stream].write(body)
+        elif type == 5:
+            items[stream].check(json.loads(body), 'size')
+            counts.update(files=1, bytes=items[stream].size)
+        elif type == 6:
+            table = items.get(stream) or begin(stream, f'table-{stream}')
+            table.check(json.loads(body), 'rows')
+            counts.update(rows=table.rows)
+        elif type == 7:
+            for entry in map(json.loads, body.splitlines()[1:]):
+                if entry['kind'] == 'entity':
+                    items[entry['stream']].path = os.path.join(dump, quote(entry['name'], safe=' ') + '.ndjson')
+        elif type == 8:
+            counts.update(skipped=1)
+            print('Skipped in the backup: ' + body.decode(), file=sys.stderr)
+        elif type == 9:
+            end, at = json.loads(body), offset
+            if end['frames'] != ordinal or any(end[name] != counts[name] for name in ('rows', 'files', 'bytes', 'skipped')):
+                raise Refused('The counts of END do not fit.')
+        elif type == 10:
+            last = (offset, body[-16:])
+        elif type < 128:
+            raise Refused(f'Frames of type {type} are unknown to this reader.', 2)
+    if not end or last != (last[0], struct.pack('>Q', at) + b'DBS2TAIL') or not all(item.out.closed for item in items.values()):
+        raise Refused('The stream has no END: it was not completed.')
+    for item in items.values():
+        os.replace(item.part, item.path)
+    if dump:
+        with open(os.path.join(dump, 'schema.json'), 'wb') as out:
+            out.write(schema)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description='Reads a .dbs file, whole or damaged.')
+    parser.add_argument('file', nargs='+')
+    parser.add_argument('--passphrase-file', required=True)
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument('--output', help='where the bytes of a sealed stream go')
+    target.add_argument('--dump', help='the folder for a database backup')
+    options = parser.parse_args(arguments)
+    try:
+        with open(options.passphrase_file, encoding='utf-8', newline='') as f:
+            passphrase = unicodedata.normalize('NFC', re.sub('\r?\n$', '', f.read())).encode()
+        if len(options.file) == 1 and os.path.getsize(options.file[0]):
+            with open(options.file[0], 'rb') as f:
+                data = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        else:
+            data = b''.join(open(name, 'rb').read() for name in options.file)
+        container = Container(data)
+        extract(segments(container, payload_key(container, passphrase)), options.output, options.dump)
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return refused.code
+    except (OSError, UnicodeDecodeError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 4 if container.healed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
