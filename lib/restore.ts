@@ -1,9 +1,14 @@
 /** `restoreBackup`: a container back into a MikroORM app. Composition only. */
+import { Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { OpenedKeys } from './container/keys.ts';
+import type { ContainerReader } from './container/reader.ts';
 import type { OrmLike } from './orm/orm-like.ts';
 import type { BackupConfig } from './orm/registry.ts';
 import { createRowTarget } from './orm/row-target.ts';
 import { Progress } from './progress.ts';
 import { readItems, readingPool } from './reading.ts';
+import { noLosses, salvageItems } from './salvage.ts';
 import { openKeys, withReader } from './sources.ts';
 import type { BackupSource, OpeningSecret, RestoreOptions as Options, RestoreResult } from './types.ts';
 import { examine } from './validate.ts';
@@ -20,7 +25,7 @@ export interface RestoreOptions extends Options {
  * @param source a path, bytes, random access, or a stream (which is spooled to a temporary file, as ciphertext)
  * Memory: flat, see `ContainerReader` for what healing adds.
  * @throws WrongPassphraseError, NoKeyMatchError; DamageError, TamperError, TruncatedError, FormatError for what is beyond repair; RestoreError where
- *   the target refuses. In every case nothing was changed.
+ *   the target refuses. In every case nothing was changed. With `salvage`, what is beyond repair is in `losses` instead.
  * @example
  * const { healed, entities } = await restoreBackup(orm, 'app.dbs', passphrase);
  */
@@ -34,23 +39,18 @@ export function restoreBackup(
   return withReader(source, options, async (reader) => {
     const keys = await openKeys(reader, secret);
     const { report, error } = await examine(reader, keys, options);
-    if (error) throw error;
-    const { config: registry, mode, dryRun, only, except, allowDrift, signal, onEvent } = options;
-    const target = createRowTarget(orm, given({ registry, mode, dryRun, only, except, allowDrift, signal }));
-    const pool = readingPool();
-    const progress = new Progress('restore', onEvent, reader.extent.count);
-    const blocks = async function* () {
-      for await (const block of reader.stream(() => pool.take())) {
-        yield block;
-        progress.add(1);
-      }
-      progress.done();
-    };
-    await readItems(blocks(), reader, keys, target, signal);
+    if (error && !options.salvage) throw error;
+    const { config: registry, mode, dryRun, only, except, allowDrift, signal } = options;
+    const losses = error ? noLosses() : null;
+    // What is salvaged must not overwrite anything, and may refer to what is lost.
+    const salvaging = losses ? { requireEmpty: true, allowDangling: true } : {};
+    const target = createRowTarget(orm, given({ registry, mode, dryRun, only, except, allowDrift, signal, ...salvaging }));
+    if (losses) await pipeline(Readable.from(salvageItems(reader, keys, losses), { highWaterMark: 1 }), target, given({ signal }));
+    else await restoreAll(reader, keys, target, options);
     const counts = await target.result;
     return {
       type: 'restore',
-      ok: true,
+      ok: losses === null,
       healed: report.damaged,
       dryRun: counts.dryRun,
       entities: counts.tables.map(({ table, entities, inserted, updated, untouched }) => ({
@@ -61,9 +61,23 @@ export function restoreBackup(
       })),
       files: counts.files,
       report,
+      losses,
       milliseconds: Math.round(performance.now() - started),
     };
   });
+}
+
+async function restoreAll(reader: ContainerReader, keys: OpenedKeys, target: Writable, options: RestoreOptions): Promise<void> {
+  const pool = readingPool();
+  const progress = new Progress('restore', options.onEvent, reader.extent.count);
+  const blocks = async function* () {
+    for await (const block of reader.stream(() => pool.take())) {
+      yield block;
+      progress.add(1);
+    }
+    progress.done();
+  };
+  await readItems(blocks(), reader, keys, target, options.signal);
 }
 
 /** The options that were given: an option that is `undefined` is not one that is absent. */

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { OpeningKeys, SealingKeys } from './container/keys.ts';
 import type { ByteSource } from './container/source.ts';
 import type { Survival } from './container/survival.ts';
+import type { Losses } from './salvage.ts';
 import type { LostBlock } from './errors.ts';
 import type { BackupEvent } from './events.ts';
 import type { CodecName } from './format/frame.ts';
@@ -38,7 +39,7 @@ export interface WriteOptions extends Common {
   verify?: boolean;
 }
 
-export type { Survival };
+export type { Losses, Survival };
 
 export interface WriteResult {
   output: string | null;
@@ -102,6 +103,8 @@ export interface ValidationReport {
   /** Bytes of the file that belong to no record. */
   foreignBytes: number;
   lost: LostBlock[];
+  /** What the lost blocks held, as far as the key and the table of contents tell. */
+  touched: { entities: string[]; files: string[] } | null;
   /** With a key: every block's authentication verified, and the stream down to its totals. `null` without a key. */
   authentic: boolean | null;
   /** Why `ok` is false, in a sentence. */
@@ -139,6 +142,11 @@ export interface RestoreOptions extends ReadOptions {
   except?: string[];
   /** Go on although columns of the backup are missing in the target. */
   allowDrift?: boolean;
+  /**
+   * Where the backup is beyond repair: restore what is intact, into an EMPTY target, and report the rest. Rows may then refer to rows
+   * that are lost.
+   */
+  salvage?: boolean;
 }
 
 export interface RestoreResult {
@@ -150,6 +158,8 @@ export interface RestoreResult {
   entities: { name: string; inserted: number; updated: number; untouched: number }[];
   files: { written: number; unchanged: number };
   report: ValidationReport;
+  /** With `salvage`, where something is missing: what. `ok` is then false. */
+  losses: Losses | null;
   milliseconds: number;
 }
 

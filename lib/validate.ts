@@ -8,6 +8,7 @@ import type { BackupItem } from './format/items.ts';
 import { Progress } from './progress.ts';
 import { readItems, readingPool } from './reading.ts';
 import { openKeys, withReader } from './sources.ts';
+import { StreamReader } from './stream-reader.ts';
 import { summarize } from './summary.ts';
 import type { BackupSource, OpeningSecret, ReadOptions, ValidationReport } from './types.ts';
 
@@ -53,7 +54,9 @@ export async function examine(reader: ContainerReader, keys: OpenedKeys | null, 
     error = cause;
   }
   progress.done();
-  return { report: reportOf(reader, tally, keys, totals, error), error };
+  const touched = keys && tally.lost.length > 0 ? await new StreamReader(reader, keys).touched(tally.lost) : null;
+  if (touched && error instanceof DamageError) error = reader.damage(tally.lost, touched);
+  return { report: reportOf(reader, tally, keys, totals, touched, error), error };
 }
 
 /** Errors that are a finding about the backup, and not a failure to look at it. */
@@ -80,6 +83,7 @@ function reportOf(
   tally: Tally,
   keys: OpenedKeys | null,
   { totals }: Totals,
+  touched: ValidationReport['touched'],
   error: BackupError | null,
 ): ValidationReport {
   const { extent, fileId } = reader;
@@ -102,6 +106,7 @@ function reportOf(
     rebuilt,
     foreignBytes,
     lost: tally.lost.map((block) => reader.lostBlock(block)),
+    touched,
     authentic: keys ? error === null : null,
     problem: error && { code: error.code, message: error.message },
     totals,

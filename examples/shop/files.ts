@@ -2,7 +2,7 @@
 import { crc32, deflateSync } from 'node:zlib';
 import type { Random } from './random.ts';
 
-const SIDE = 72;
+const SIDE = 96;
 
 /** A PNG of coloured noise over a gradient: as hard to compress as a photograph. */
 export function picture(random: Random): Buffer {

@@ -20,7 +20,7 @@ const TITLES: Record<Phase, string> = {
   repair: 'Repairing',
 };
 
-const BAR = 24;
+const BAR = 12;
 const LINE_EVERY = 5000;
 /** Before that a rate is noise. */
 const RATE_AFTER = 700;
@@ -82,7 +82,7 @@ function bar({ bytes, total }: ProgressEvent): string {
   if (total === undefined || total <= 0) return '';
   const part = Math.min(1, bytes / total);
   const full = Math.floor(part * BAR);
-  return `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}] ${String(Math.floor(part * 100)).padStart(3)} % `;
+  return `[${'#'.repeat(full)}${'.'.repeat(BAR - full)}] ${String(Math.floor(part * 100)).padStart(3)} %,`;
 }
 
 /** A line every five seconds: short runs print none. */

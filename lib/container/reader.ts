@@ -191,11 +191,13 @@ export class ContainerReader {
   /** @throws nothing: makes the error for blocks that are beyond repair */
   damage(blocks: number[], facts: { entities?: string[]; files?: string[] } = {}): DamageError {
     const lost = blocks.map((block) => this.lostBlock(block));
-    const names = blocks.slice(0, 8).join(', ') + (blocks.length > 8 ? ` and ${blocks.length - 8} more` : '');
+    const names = some(blocks.map(String));
+    const held = [...(facts.entities ?? []), ...(facts.files ?? [])];
     return new DamageError(
       'ERR_DAMAGE_BLOCKS',
-      `Beyond repair: block${blocks.length > 1 ? 's' : ''} ${names} of ${this.extent.count} cannot be rebuilt from both copies and all parity. ` +
-        'Nothing was restored. Another copy of this backup may heal it (--with), and --salvage restores what is intact.',
+      `Beyond repair: block${blocks.length > 1 ? 's' : ''} ${names} of ${this.extent.count} cannot be rebuilt from both copies and all parity` +
+        `${held.length > 0 ? `; they held parts of ${some(held)}` : ''}. ` +
+        'Another copy of this backup may heal it (--with), and `dbs restore --salvage` restores what is intact.',
       { blocks: lost, ...facts },
     );
   }
@@ -224,6 +226,10 @@ export class ContainerReader {
   async close(): Promise<void> {
     for (const { map } of this.#identities) await map.source.close();
   }
+}
+
+function some(names: string[]): string {
+  return names.slice(0, 8).join(', ') + (names.length > 8 ? ` and ${names.length - 8} more` : '');
 }
 
 /** One copy of several may be so far gone that nothing in it is recognised. */

@@ -49,7 +49,7 @@ export class RowSource extends Readable {
   readonly #orms: OrmLike | OrmLike[];
   readonly #options: RowSourceOptions;
   readonly #items: AsyncGenerator<BackupItem>;
-  /** Stops file reads that would otherwise keep `destroy` waiting. */
+  /** Stops what would otherwise keep `destroy` waiting: file reads, and waiting for a lock. */
   readonly #stop = new AbortController();
   #pending: Promise<unknown> = Promise.resolve();
 
@@ -98,7 +98,7 @@ export class RowSource extends Readable {
     const end: EndItem = { type: 'end', rows: 0, files: 0, bytes: 0, skipped };
     let stream = 0;
     try {
-      const reader = await driver.openReader(this.#options.signal);
+      const reader = await driver.openReader(this.#stop.signal);
       try {
         this.notes.push(...reader.notes);
         const tables: PlannedTable[] = [];

@@ -91,6 +91,8 @@ export class RowTarget extends Writable {
   #wanted: WantedFiles | undefined;
   #end: EndItem | undefined;
   #seen = { rows: 0, files: 0, bytes: 0 };
+  /** Ends the waiting for a lock. */
+  readonly #stop = new AbortController();
   /** The step that is under way: `destroy` waits for it before it takes things back. */
   #step: Promise<unknown> = Promise.resolve();
 
@@ -130,6 +132,7 @@ export class RowTarget extends Writable {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#stop.abort();
     this.#step
       .then(() => this.#undo())
       .then(
@@ -190,7 +193,7 @@ export class RowTarget extends Writable {
         { facts: { backup: schema.dialect, target: driver.dialect } },
       );
     }
-    const writer = await driver.openWriter(this.#options.signal);
+    const writer = await driver.openWriter(this.#stop.signal);
     this.#writer = writer;
     const { plans, drift } = await planRestore(schema, model, writer, this.#options);
     this.#counts.drift = drift;

@@ -45,10 +45,15 @@ export class Decryptor extends Stage<Segment, Buffer> {
 
   /** The stream bytes of one segment, for a reader that wants only some. @throws TamperError ERR_TAMPER_BLOCK */
   async open(segment: Segment): Promise<Buffer> {
+    return (await this.openPlain(segment)).subarray(SEGMENT_HEAD);
+  }
+
+  /** The whole plaintext of one segment: the pointer to its first frame, then stream bytes. @throws as `open` */
+  async openPlain(segment: Segment): Promise<Buffer> {
     const { key, fileId, alternatives } = this.#options;
     const attempt = (payload: Buffer): Buffer | null => {
       const plain = Buffer.allocUnsafeSlow(payload.length - TAG);
-      return openSegment(key, fileId, segment.index, segment.final, payload, plain) ? plain.subarray(SEGMENT_HEAD) : null;
+      return openSegment(key, fileId, segment.index, segment.final, payload, plain) ? plain : null;
     };
     const plain = attempt(segment.payload);
     if (plain) return plain;

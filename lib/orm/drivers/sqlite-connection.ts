@@ -15,6 +15,8 @@ export type SqliteFlavour = 'better-sqlite3' | 'libsql' | 'node:sqlite' | 'sqlit
 export interface SqliteStatement {
   /** Answers the number of changed rows: at once from a synchronous module, else as a promise. */
   run(params: Bind[]): number | Promise<number>;
+  /** Where the module does not leave that to garbage collection. */
+  free?(): Promise<void>;
 }
 
 /** One open connection. At most one `scan` at a time, and nothing else meanwhile. */

@@ -3,7 +3,7 @@
  * rows that swapped their e-mail addresses since, say. They wait in a temporary table (on disk, so any number does).
  */
 import type { Cell } from '../driver.ts';
-import type { SqliteHandle } from './sqlite-connection.ts';
+import type { Bind, SqliteHandle } from './sqlite-connection.ts';
 import { ident, qualified } from './sqlite-sql.ts';
 import type { Clash, SqliteTableWriter } from './sqlite-write.ts';
 
@@ -31,7 +31,7 @@ export class DeferredRows {
   }
 
   async add(row: Cell[]): Promise<void> {
-    await this.#db.prepare(`INSERT INTO ${this.#waiting} (line) VALUES (?)`).run([JSON.stringify(row)]);
+    await this.#once(`INSERT INTO ${this.#waiting} (line) VALUES (?)`, [JSON.stringify(row)]);
   }
 
   /**
@@ -55,6 +55,12 @@ export class DeferredRows {
     });
     await this.#db.exec(`DROP TABLE ${this.#waiting}`);
     return left;
+  }
+
+  async #once(sql: string, params: Bind[]): Promise<void> {
+    const statement = this.#db.prepare(sql);
+    await statement.run(params);
+    await statement.free?.();
   }
 
   async #count(): Promise<number> {
@@ -95,10 +101,8 @@ export class DeferredRows {
     await this.#each(async (row) => {
       const { sql, params } = this.#writer.keyMatch(row, 'old');
       const from = `FROM ${qualified(target)} AS old WHERE ${sql}`;
-      await this.#db
-        .prepare(`INSERT INTO ${this.#parked} (${names.join(', ')}) SELECT ${names.join(', ')} ${from}`)
-        .run(params);
-      await this.#db.prepare(`DELETE ${from}`).run(params);
+      await this.#once(`INSERT INTO ${this.#parked} (${names.join(', ')}) SELECT ${names.join(', ')} ${from}`, params);
+      await this.#once(`DELETE ${from}`, params);
       return true;
     });
   }

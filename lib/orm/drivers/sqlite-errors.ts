@@ -24,6 +24,12 @@ function text(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Whether another connection's lock is in the way. */
+export function isLocked(error: unknown): boolean {
+  const code = resultCode(error);
+  return code === 5 || code === 6;
+}
+
 /** Whether a UNIQUE or PRIMARY KEY constraint refused the row, and on which columns. */
 export function uniqueClash(error: unknown): string[] | undefined {
   const found = /UNIQUE constraint failed: (.*)$/m.exec(text(error));
@@ -37,7 +43,7 @@ export function sourceError(error: unknown, doing: string): BackupError {
   if (error instanceof BackupError) return error;
   const code = resultCode(error);
   const at = (area: string, message: string) => new SourceError(area, message, { cause: error });
-  if (code === 5 || code === 6)
+  if (isLocked(error))
     return at(
       'ERR_SOURCE_LOCKED',
       `Cannot ${doing}: another process holds the database's lock. Try again when its transaction has ended; journal_mode=WAL lets readers and writers work side by side.`,
@@ -60,7 +66,7 @@ export function restoreError(error: unknown, doing: string, facts: Record<string
   if (error instanceof BackupError) return error;
   const code = resultCode(error);
   const at = (area: string, message: string) => new RestoreError(area, message, { cause: error, facts });
-  if (code === 5 || code === 6)
+  if (isLocked(error))
     return at(
       'ERR_RESTORE_LOCKED',
       `Cannot ${doing}: another connection holds the database's lock. Stop the app, or wait until its transactions have ended, and restore again. Nothing was changed.`,

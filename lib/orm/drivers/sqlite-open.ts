@@ -25,8 +25,8 @@ export interface SqliteLocation {
 
 type NativeConstructor = new (file: string, options?: object) => NativeDatabase;
 
-/** Milliseconds that we wait for somebody else's lock. */
-const BUSY_TIMEOUT = 5000;
+/** Milliseconds that SQLite itself waits for a lock, and blocks the process: sqlite-patience.ts waits longer. */
+const BUSY_TIMEOUT = 100;
 const REMOTE = /^(https?|wss?|libsql):/i;
 
 const memories = new WeakMap<object, number>();

@@ -84,6 +84,7 @@ export class SqliteTableWriter implements TableWriter {
   }
 
   async end(): Promise<EntityCounts> {
+    this.#forget();
     if (this.#deferred) {
       const left = await this.#deferred.settle();
       if (left.length) throw clashError(this.plan, left);
@@ -156,11 +157,16 @@ export class SqliteTableWriter implements TableWriter {
     const form = casts ? this.#forms.join() : '';
     let statement = this.#statements.get(form);
     if (!statement) {
-      if (this.#statements.size >= MAX_STATEMENTS) this.#statements.clear();
+      if (this.#statements.size >= MAX_STATEMENTS) this.#forget();
       statement = this.#db.prepare(this.#sql(this.#forms));
       this.#statements.set(form, statement);
     }
     return statement.run(this.#values);
+  }
+
+  #forget(): void {
+    for (const statement of this.#statements.values()) statement.free?.().catch(() => {});
+    this.#statements.clear();
   }
 
   /** SQLite takes the bytes of a bound BLOB for UTF-8 when it casts them, but those of a literal for its own encoding. */

@@ -28,6 +28,7 @@ import { describeTable, readMigrations, readSequences, type SqliteTable, serverO
 import type { SqliteHandle } from './sqlite-connection.ts';
 import { restoreError, sourceError } from './sqlite-errors.ts';
 import { locate, type SqliteLocation } from './sqlite-open.ts';
+import { patiently } from './sqlite-patience.ts';
 import { readRows } from './sqlite-read.ts';
 import { findDangling, restoreSequences, switchTriggersOff } from './sqlite-restore.ts';
 import { ident, qualified } from './sqlite-sql.ts';
@@ -45,8 +46,8 @@ export async function sqliteDriver(orm: OrmLike): Promise<DatabaseDriver | null>
   return {
     dialect: 'sqlite',
     identity: `sqlite:${location.identity}`,
-    openReader: () => SqliteReader.open(location),
-    openWriter: () => SqliteWriter.open(location),
+    openReader: (signal) => SqliteReader.open(location, signal),
+    openWriter: (signal) => SqliteWriter.open(location, signal),
   };
 }
 
@@ -65,7 +66,7 @@ class SqliteReader implements SnapshotReader {
     this.#utf16 = facts.utf16;
   }
 
-  static async open(location: SqliteLocation): Promise<SqliteReader> {
+  static async open(location: SqliteLocation, signal?: AbortSignal): Promise<SqliteReader> {
     let db: SqliteHandle | undefined;
     try {
       db = await location.open();
@@ -73,13 +74,15 @@ class SqliteReader implements SnapshotReader {
       const [[journal]] = (await db.all('SELECT journal_mode FROM pragma_journal_mode')) as [[string]];
       if (journal !== 'wal' && journal !== 'memory')
         reader.notes.push(
-          `SQLite runs with journal_mode=${journal}: writers wait while rows are read. journal_mode=WAL avoids that.`,
+          `SQLite runs with journal_mode=${journal}: while rows are read, writers of other processes wait and those of this process fail as locked. journal_mode=WAL avoids both.`,
         );
       await db.exec('PRAGMA query_only = 1');
       await db.exec('BEGIN');
       // The snapshot starts with the first read of each file, not with BEGIN.
-      const files = await db.all('SELECT name FROM pragma_database_list');
-      for (const [name] of files as [string][]) await db.all(`SELECT count(*) AS n FROM ${ident(name)}.sqlite_master`);
+      for (const [name] of (await db.all('SELECT name FROM pragma_database_list')) as [string][]) {
+        const first = `SELECT count(*) AS n FROM ${ident(name)}.sqlite_master`;
+        await patiently(() => reader.#db.all(first), signal);
+      }
       return reader;
     } catch (error) {
       await db?.close();
@@ -135,22 +138,26 @@ class SqliteWriter implements RestoreWriter {
   readonly encoding = 'sqlite-typed';
   readonly server: string;
   readonly #db: SqliteHandle;
+  readonly #signal: AbortSignal | undefined;
   #foreignKeys = false;
   #began = false;
   #open = true;
   #options: BeginOptions | undefined;
   #triggers: string[] = [];
 
-  private constructor(db: SqliteHandle, server: string) {
+  private constructor(db: SqliteHandle, server: string, signal: AbortSignal | undefined) {
     this.#db = db;
     this.server = server;
+    this.#signal = signal;
   }
 
-  static async open(location: SqliteLocation): Promise<SqliteWriter> {
+  static async open(location: SqliteLocation, signal?: AbortSignal): Promise<SqliteWriter> {
     let db: SqliteHandle | undefined;
     try {
       db = await location.open();
-      return new SqliteWriter(db, (await serverOf(db)).server);
+      const opened = db;
+      const { server } = await patiently(() => serverOf(opened), signal);
+      return new SqliteWriter(db, server, signal);
     } catch (error) {
       await db?.close();
       throw restoreError(error, 'open the database');
@@ -179,7 +186,7 @@ class SqliteWriter implements RestoreWriter {
       // Inside a transaction the pragma would do nothing, without a word.
       await this.#db.exec('PRAGMA foreign_keys = OFF');
       await this.#db.exec('PRAGMA cache_size = -16384');
-      await this.#db.exec('BEGIN IMMEDIATE');
+      await patiently(() => this.#db.exec('BEGIN IMMEDIATE'), this.#signal);
       this.#began = true;
       this.#triggers = await switchTriggersOff(this.#db, tables);
       if (options.mode === 'flush') for (const table of tables) await this.#db.exec(`DELETE FROM ${qualified(table)}`);
@@ -213,7 +220,8 @@ class SqliteWriter implements RestoreWriter {
 
   async commit(): Promise<void> {
     try {
-      await this.#db.exec('COMMIT');
+      // With a rollback journal, readers of the old state hold a COMMIT up; it may be tried again.
+      await patiently(() => this.#db.exec('COMMIT'), this.#signal);
       this.#began = false;
     } catch (error) {
       throw restoreError(error, 'commit the transaction');

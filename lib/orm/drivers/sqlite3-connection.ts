@@ -39,6 +39,13 @@ function handleOf(native: Sqlite3Database): SqliteHandle {
     new Promise<Sqlite3Statement>((done, fail) => {
       const statement = native.prepare(sql, (error) => (error ? fail(error) : done(statement)));
     });
+  const prepared = new Set<Sqlite3Statement>();
+  const finalize = (statement: Sqlite3Statement) => {
+    prepared.delete(statement);
+    return new Promise<void>((done) => {
+      statement.finalize(() => done());
+    });
+  };
   return {
     flavour: 'sqlite3',
     exec,
@@ -56,24 +63,35 @@ function handleOf(native: Sqlite3Database): SqliteHandle {
       try {
         for (let row = await next(); row !== undefined; row = await next()) yield Object.values(row);
       } finally {
-        await new Promise<void>((done) => statement.finalize(() => done()));
+        await finalize(statement);
       }
     },
     prepare(sql) {
       const statement = prepare(sql);
-      statement.catch(() => {}); // reported by `run`
+      const ready = statement.then((one) => {
+        prepared.add(one);
+        return one;
+      });
+      ready.catch(() => {}); // reported by `run`
       return {
         run: async (params) => {
-          const ready = await statement;
+          const one = await ready;
           return new Promise<number>((done, fail) => {
-            ready.run(params, function (error) {
+            one.run(params, function (error) {
               if (error) fail(error);
               else done(this.changes);
             });
           });
         },
+        free: async () => finalize(await ready),
       };
     },
-    close: () => new Promise<void>((done, fail) => native.close((error) => (error ? fail(error) : done()))),
+    async close() {
+      // An unfinished statement would keep the connection open.
+      for (const statement of prepared) await finalize(statement);
+      await new Promise<void>((done, fail) => {
+        native.close((error) => (error ? fail(error) : done()));
+      });
+    },
   };
 }
