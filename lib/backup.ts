@@ -1,13 +1,13 @@
 /** `createBackup`: a MikroORM app into a container. Composition only. */
 import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
-import type { KdfParameters } from './format/key-slot.ts';
 import type { BackupItem, SkippedSource, TableSchema } from './format/items.ts';
+import type { KdfParameters } from './format/key-slot.ts';
 import type { OrmLike } from './orm/orm-like.ts';
 import type { BackupConfig } from './orm/registry.ts';
 import { createRowSource, type RowSource } from './orm/row-source.ts';
-import type { BackupResult, SealingSecret, WriteOptions } from './types.ts';
 import { sealingKeys } from './sources.ts';
+import type { BackupResult, SealingSecret, WriteOptions } from './types.ts';
 import { TOOL } from './version.ts';
 import { containerStream, writeContainer } from './write.ts';
 
@@ -78,8 +78,16 @@ export function createBackup(
   secret: SealingSecret,
   options: BackupOptions & { output: NonNullable<WriteOptions['output']> },
 ): Promise<BackupResult>;
-export function createBackup(orm: OrmLike | OrmLike[], secret: SealingSecret, options?: Omit<BackupOptions, 'output' | 'mirror'>): Readable;
-export function createBackup(orm: OrmLike | OrmLike[], secret: SealingSecret, options: BackupOptions = {}): Promise<BackupResult> | Readable {
+export function createBackup(
+  orm: OrmLike | OrmLike[],
+  secret: SealingSecret,
+  options?: Omit<BackupOptions, 'output' | 'mirror'>,
+): Readable;
+export function createBackup(
+  orm: OrmLike | OrmLike[],
+  secret: SealingSecret,
+  options: BackupOptions = {},
+): Promise<BackupResult> | Readable {
   const observer = new Observer(options.onEvent);
   const keys = { ...sealingKeys(secret), ...(options.kdf ? { kdf: options.kdf } : {}) };
   const items = () => {

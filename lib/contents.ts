@@ -12,7 +12,11 @@ import type { BackupSource, ListEntry, OpeningSecret, ReadOptions } from './type
  * Lists entities and files. Reads the blocks of the table of contents only.
  * Memory: one page of it for files in the millions. @throws as `restoreBackup`
  */
-export async function* listBackup(source: BackupSource, secret: OpeningSecret, options: ReadOptions = {}): AsyncGenerator<ListEntry> {
+export async function* listBackup(
+  source: BackupSource,
+  secret: OpeningSecret,
+  options: ReadOptions = {},
+): AsyncGenerator<ListEntry> {
   // An async generator cannot yield from inside of a callback: pages are handed over one by one.
   const opened = await openStream(source, secret, options);
   try {
@@ -25,7 +29,8 @@ export async function* listBackup(source: BackupSource, secret: OpeningSecret, o
 }
 
 function listEntry(entry: TocEntry, tables: Map<number, TableSchema>): ListEntry {
-  if (entry.kind === 'file') return { type: 'file', kind: entry.file.kind, root: entry.file.root, path: entry.file.path, size: entry.size };
+  if (entry.kind === 'file')
+    return { type: 'file', kind: entry.file.kind, root: entry.file.root, path: entry.file.path, size: entry.size };
   const { name, rows, from, to, stream } = entry;
   return { type: 'entity', name, entities: tables.get(stream)?.entities ?? [], rows, bytes: to - from };
 }
@@ -35,7 +40,12 @@ function listEntry(entry: TocEntry, tables: Map<number, TableSchema>): ListEntry
  * @param name an entity's or a table's name, or a file's path, alone or after its root: `media/a.jpg`
  * @throws ConfigError ERR_CONTENT_NOT_FOUND, ERR_CONTENT_AMBIGUOUS; else as `restoreBackup`
  */
-export async function readEntry(source: BackupSource, secret: OpeningSecret, name: string, options: ReadOptions = {}): Promise<Readable> {
+export async function readEntry(
+  source: BackupSource,
+  secret: OpeningSecret,
+  name: string,
+  options: ReadOptions = {},
+): Promise<Readable> {
   const opened = await openStream(source, secret, options);
   try {
     const { tables } = await opened.stream.schema();
@@ -53,18 +63,28 @@ async function findEntry(stream: StreamReader, tables: TableSchema[], name: stri
   const found: TocEntry[] = [];
   for await (const entries of stream.entries()) {
     for (const entry of entries) {
-      const names = entry.kind === 'file' ? fileNames(entry.file) : [entry.name, ...(tables.find((t) => t.stream === entry.stream)?.entities ?? [])];
+      const names =
+        entry.kind === 'file'
+          ? fileNames(entry.file)
+          : [entry.name, ...(tables.find((t) => t.stream === entry.stream)?.entities ?? [])];
       if (names.includes(name)) found.push(entry);
     }
   }
   if (found.length === 1) return found[0]!;
   if (found.length > 1) {
-    throw new ConfigError('ERR_CONTENT_AMBIGUOUS', `${found.length} entries are named ${name}. Put the root before the path: ROOT/${name}.`);
+    throw new ConfigError(
+      'ERR_CONTENT_AMBIGUOUS',
+      `${found.length} entries are named ${name}. Put the root before the path: ROOT/${name}.`,
+    );
   }
-  throw new ConfigError('ERR_CONTENT_NOT_FOUND', `The backup holds no entity or file ${name}. \`dbs ls\` lists what it holds.`);
+  throw new ConfigError(
+    'ERR_CONTENT_NOT_FOUND',
+    `The backup holds no entity or file ${name}. \`dbs ls\` lists what it holds.`,
+  );
 }
 
-const fileNames = ({ root, path }: { root: string; path: string }): string[] => (root ? [path, `${root}/${path}`] : [path]);
+const fileNames = ({ root, path }: { root: string; path: string }): string[] =>
+  root ? [path, `${root}/${path}`] : [path];
 
 async function* fileBytes(stream: StreamReader, entry: TocEntry): AsyncGenerator<Buffer> {
   for await (const frame of stream.frames(entry.from, entry.to)) {
@@ -97,7 +117,11 @@ async function* finallyClose(source: AsyncGenerator<Buffer>, close: () => Promis
 }
 
 /** Opens a backup for as long as the caller needs it: `withReader` turned inside out. */
-async function openStream(source: BackupSource, secret: OpeningSecret, options: ReadOptions): Promise<{ stream: StreamReader; close: () => Promise<void> }> {
+async function openStream(
+  source: BackupSource,
+  secret: OpeningSecret,
+  options: ReadOptions,
+): Promise<{ stream: StreamReader; close: () => Promise<void> }> {
   let release!: () => void;
   const released = new Promise<void>((resolve) => (release = resolve));
   return new Promise((resolve, reject) => {

@@ -37,7 +37,8 @@ export class BackupError extends Error {
 
 function ancestry(type: { name: string }): string[] {
   const names: string[] = [];
-  for (let t: unknown = type; typeof t === 'function' && t !== Error && t.name; t = Object.getPrototypeOf(t)) names.push(t.name);
+  for (let t: unknown = type; typeof t === 'function' && t !== Error && t.name; t = Object.getPrototypeOf(t))
+    names.push(t.name);
   return names;
 }
 

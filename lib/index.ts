@@ -7,11 +7,28 @@ export { type BackupOptions, createBackup } from './backup.ts';
 export { listBackup, readEntry } from './contents.ts';
 export * from './errors.ts';
 export type { BackupEvent, Phase } from './events.ts';
-export { inspectBackup } from './inspect.ts';
-export { addKeys, type KeyPair, type KeysReport, listKeys, newKeyPair, parseIdentities, parsePublicKey, removeKey, rotateKeys, type SlotInfo } from './keys.ts';
-export type { OrmLike } from './orm/orm-like.ts';
-export { type BackupConfig, defineBackupConfig, type EntityRule, type FieldRule, type FieldType } from './orm/registry.ts';
 export type { StorageAdapter } from './files/storage.ts';
+export { inspectBackup } from './inspect.ts';
+export {
+  addKeys,
+  type KeyPair,
+  type KeysReport,
+  listKeys,
+  newKeyPair,
+  parseIdentities,
+  parsePublicKey,
+  removeKey,
+  rotateKeys,
+  type SlotInfo,
+} from './keys.ts';
+export type { OrmLike } from './orm/orm-like.ts';
+export {
+  type BackupConfig,
+  defineBackupConfig,
+  type EntityRule,
+  type FieldRule,
+  type FieldType,
+} from './orm/registry.ts';
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
 export { type RestoreOptions, restoreBackup } from './restore.ts';
 export { sealedStream, sealStream, unsealStream } from './seal.ts';

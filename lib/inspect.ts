@@ -1,10 +1,11 @@
 /** `inspectBackup`: what a file is, without a key and without reading all of it. */
-import { readSlot } from './format/key-slot.ts';
-import { order } from './format/layout.ts';
-import { MAJOR, MINOR, RecordType, SEGMENT_HEAD, TAG } from './format/limits.ts';
+
 import { pageAt } from './container/pages.ts';
 import type { ContainerReader } from './container/reader.ts';
 import { survival } from './container/survival.ts';
+import { readSlot } from './format/key-slot.ts';
+import { order } from './format/layout.ts';
+import { MAJOR, MINOR, type RecordType, SEGMENT_HEAD, TAG } from './format/limits.ts';
 import { withReader } from './sources.ts';
 import type { BackupSource, InspectReport, ReadOptions } from './types.ts';
 
@@ -23,7 +24,9 @@ export function inspectBackup(source: BackupSource, options: ReadOptions = {}): 
       blocks: count,
       groups: Math.ceil(count / 128),
       streamBytes: (count - 1) * 978_924 + lastLength - TAG - SEGMENT_HEAD,
-      keySlots: headers[0]!.slots.map(readSlot).map((slot) => (slot.kind === 'passphrase' ? { kind: slot.kind, kdf: slot.kdf } : { kind: slot.kind })),
+      keySlots: headers[0]!.slots
+        .map(readSlot)
+        .map((slot) => (slot.kind === 'passphrase' ? { kind: slot.kind, kdf: slot.kdf } : { kind: slot.kind })),
       survives: survival(extent),
       health: await pageHealth(reader, options.signal),
     };

@@ -1,17 +1,17 @@
 /** Who can open a backup: its key slots, listed, added, removed and rotated in place (SPEC.md section 6). */
 import { open } from 'node:fs/promises';
+import { createSlots, type OpenedKeys, signHeader } from './container/keys.ts';
+import type { ContainerReader } from './container/reader.ts';
 import { blockHash } from './crypto/hash.ts';
 import { generateX25519 } from './crypto/key-wrap.ts';
 import { encodePublicKey, encodeSecretKey, parseIdentities, parsePublicKey } from './crypto/text-keys.ts';
-import { createSlots, type OpenedKeys, signHeader } from './container/keys.ts';
-import type { ContainerReader } from './container/reader.ts';
 import { ConfigError, DamageError } from './errors.ts';
 import { type End, type Header, readHeader, writeEnd, writeHeaderUnsigned } from './format/header.ts';
 import { type KdfParameters, readSlot } from './format/key-slot.ts';
 import { order } from './format/layout.ts';
 import { DELAY, GROUP, Layout, MAX_SLOTS, RecordType } from './format/limits.ts';
-import { PageSealer } from './stages/page-sealer.ts';
 import { openKeys, sealingKeys, withReader } from './sources.ts';
+import { PageSealer } from './stages/page-sealer.ts';
 import type { OpeningSecret, ReadOptions, SealingSecret } from './types.ts';
 
 export { encodePublicKey, encodeSecretKey, parseIdentities, parsePublicKey };
@@ -50,19 +50,28 @@ export function listKeys(path: string, options: ReadOptions = {}): Promise<KeysR
 
 /** Adds slots for passphrases or recipients. @param secret opens the backup now. @throws as `changeKeys` */
 export function addKeys(path: string, secret: OpeningSecret, added: SealingSecret): Promise<KeysReport> {
-  return changeKeys(path, secret, async (header, keys) => [...header.slots, ...(await createSlots(sealingKeys(added), keys.fileId, keys.dataKey))]);
+  return changeKeys(path, secret, async (header, keys) => [
+    ...header.slots,
+    ...(await createSlots(sealingKeys(added), keys.fileId, keys.dataKey)),
+  ]);
 }
 
 /** Removes one slot; the last one stays. @throws ConfigError ERR_KEY_NO_SLOT, ERR_KEY_NONE; as `changeKeys` */
 export function removeKey(path: string, secret: OpeningSecret, slot: number): Promise<KeysReport> {
   return changeKeys(path, secret, async ({ slots }) => {
-    if (!slots[slot]) throw new ConfigError('ERR_KEY_NO_SLOT', `There is no key slot ${slot}. \`dbs keys list\` shows them.`);
+    if (!slots[slot])
+      throw new ConfigError('ERR_KEY_NO_SLOT', `There is no key slot ${slot}. \`dbs keys list\` shows them.`);
     return slots.filter((_, i) => i !== slot);
   });
 }
 
 /** Replaces the slot that `secret` opens, or with `all` every slot, by new ones. @throws as `changeKeys` */
-export function rotateKeys(path: string, secret: OpeningSecret, added: SealingSecret, options: { all?: boolean } = {}): Promise<KeysReport> {
+export function rotateKeys(
+  path: string,
+  secret: OpeningSecret,
+  added: SealingSecret,
+  options: { all?: boolean } = {},
+): Promise<KeysReport> {
   return changeKeys(path, secret, async (header, keys) => {
     const fresh = await createSlots(sealingKeys(added), keys.fileId, keys.dataKey);
     return options.all ? fresh : [...header.slots.filter((s) => !s.equals(keys.slot)), ...fresh];
@@ -84,12 +93,21 @@ async function changeKeys(
   return withReader(path, {}, async (reader) => {
     const keys = await openKeys(reader, secret);
     if (!reader.regular) {
-      throw new DamageError('ERR_DAMAGE_REPAIR_FIRST', 'The file is damaged, so its keys are not touched. Run `dbs repair` first.', { blocks: [] });
+      throw new DamageError(
+        'ERR_DAMAGE_REPAIR_FIRST',
+        'The file is damaged, so its keys are not touched. Run `dbs repair` first.',
+        { blocks: [] },
+      );
     }
     const header = readHeader(keys.headerBytes)!;
     const slots = await change(header, keys);
-    if (slots.length === 0) throw new ConfigError('ERR_KEY_NONE', 'Nobody could open this backup any more. Add a key before you remove the last.');
-    if (slots.length > MAX_SLOTS) throw new ConfigError('ERR_KEY_TOO_MANY', 'A backup has at most 16 key slots. Remove one first.');
+    if (slots.length === 0)
+      throw new ConfigError(
+        'ERR_KEY_NONE',
+        'Nobody could open this backup any more. Add a key before you remove the last.',
+      );
+    if (slots.length > MAX_SLOTS)
+      throw new ConfigError('ERR_KEY_TOO_MANY', 'A backup has at most 16 key slots. Remove one first.');
     const unsigned = writeHeaderUnsigned(header.coreBytes, header.generation + 1, slots);
     const headerBytes = signHeader(unsigned, keys.dataKey, header.core.fileSalt);
     await rewriteTables(path, reader, headerBytes);
@@ -130,6 +148,8 @@ function reportOf(source: string, header: Header): KeysReport {
     type: 'keys',
     source,
     generation: header.generation,
-    slots: header.slots.map(readSlot).map((s, slot) => (s.kind === 'passphrase' ? { slot, kind: s.kind, kdf: s.kdf } : { slot, kind: s.kind })),
+    slots: header.slots
+      .map(readSlot)
+      .map((s, slot) => (s.kind === 'passphrase' ? { slot, kind: s.kind, kdf: s.kdf } : { slot, kind: s.kind })),
   };
 }

@@ -3,10 +3,10 @@ import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { OpenedKeys } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
+import { SlotPool } from './stages/blocks.ts';
 import { Deblocker, type VerifiedBlock } from './stages/deblocker.ts';
 import { Decryptor } from './stages/decryptor.ts';
 import { Deserializer } from './stages/deserializer.ts';
-import { SlotPool } from './stages/blocks.ts';
 
 /** Blocks on their way to the decryptor. */
 const IN_FLIGHT = 5;
@@ -18,7 +18,10 @@ export function readingPool(): SlotPool {
 /** Blocks to stream bytes. @param first the number of the first block, for a reader that starts in the middle */
 export function decryptingStages(reader: ContainerReader, keys: OpenedKeys, first = 0): [Deblocker, Decryptor] {
   const { payloadKey: key, fileId } = keys;
-  return [new Deblocker({ first }), new Decryptor({ key, fileId, first, alternatives: (index) => reader.alternatives(index) })];
+  return [
+    new Deblocker({ first }),
+    new Decryptor({ key, fileId, first, alternatives: (index) => reader.alternatives(index) }),
+  ];
 }
 
 /** Runs blocks through decryption into a target of items. Resolves when the target has finished. */

@@ -1,8 +1,7 @@
 /** `repairBackup`: a damaged container into a perfect one, without its key. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { ReadBlock } from './container/reader.ts';
-import type { ContainerReader } from './container/reader.ts';
+import type { ContainerReader, ReadBlock } from './container/reader.ts';
 import { ConfigError } from './errors.ts';
 import type { Slot } from './memory.ts';
 import { Progress } from './progress.ts';
@@ -51,7 +50,8 @@ const IN_FLIGHT = 22;
 export function repairBackup(path: string, options: RepairOptions): Promise<RepairReport> {
   const started = performance.now();
   const output = options.inPlace ? path : options.output;
-  if (!output) throw new ConfigError('ERR_CONFIG_NO_OUTPUT', 'Say where the repaired file goes: an output, or in place.');
+  if (!output)
+    throw new ConfigError('ERR_CONFIG_NO_OUTPUT', 'Say where the repaired file goes: an output, or in place.');
   return withReader(path as BackupSource, options, async (reader) => {
     const { report, error } = await examine(reader, null, options);
     if (error) throw error;

@@ -44,8 +44,16 @@ export function restoreBackup(
     const losses = error ? noLosses() : null;
     // What is salvaged must not overwrite anything, and may refer to what is lost.
     const salvaging = losses ? { requireEmpty: true, allowDangling: true } : {};
-    const target = createRowTarget(orm, given({ registry, mode, dryRun, only, except, allowDrift, signal, ...salvaging }));
-    if (losses) await pipeline(Readable.from(salvageItems(reader, keys, losses), { highWaterMark: 1 }), target, given({ signal }));
+    const target = createRowTarget(
+      orm,
+      given({ registry, mode, dryRun, only, except, allowDrift, signal, ...salvaging }),
+    );
+    if (losses)
+      await pipeline(
+        Readable.from(salvageItems(reader, keys, losses), { highWaterMark: 1 }),
+        target,
+        given({ signal }),
+      );
     else await restoreAll(reader, keys, target, options);
     const counts = await target.result;
     return {
@@ -67,7 +75,12 @@ export function restoreBackup(
   });
 }
 
-async function restoreAll(reader: ContainerReader, keys: OpenedKeys, target: Writable, options: RestoreOptions): Promise<void> {
+async function restoreAll(
+  reader: ContainerReader,
+  keys: OpenedKeys,
+  target: Writable,
+  options: RestoreOptions,
+): Promise<void> {
   const pool = readingPool();
   const progress = new Progress('restore', options.onEvent, reader.extent.count);
   const blocks = async function* () {

@@ -1,12 +1,13 @@
 /** What is left of a stream that has lost blocks: items without gaps in them, and an account of what is missing. */
+
+import type { OpenedKeys } from './container/keys.ts';
+import type { ContainerReader } from './container/reader.ts';
 import { RunningHash } from './crypto/hash.ts';
 import { DamageError, TamperError } from './errors.ts';
-import { CONTINUED, FrameType, MORE, type FrameHead } from './format/frame.ts';
+import { CONTINUED, type FrameHead, FrameType, MORE } from './format/frame.ts';
 import type { BackupItem, BackupSchema, FileMeta, SkippedSource, TableSchema } from './format/items.ts';
 import { FULL_RECORD, NO_FRAME, SEGMENT_HEAD, SEGMENT_STREAM } from './format/limits.ts';
 import { readTocPage } from './format/toc.ts';
-import type { OpenedKeys } from './container/keys.ts';
-import type { ContainerReader } from './container/reader.ts';
 import { decryptingStages } from './reading.ts';
 import { decodeBody, FrameReader } from './stages/deserializer.ts';
 
@@ -35,7 +36,11 @@ export function noLosses(): Losses {
 type SalvagedFrame = { head: FrameHead; raw: Buffer } | 'gap';
 
 /** Every frame that lies in intact blocks, and `gap` wherever some are missing. Holds one block and one frame. */
-async function* salvageFrames(reader: ContainerReader, keys: OpenedKeys, lost: number[]): AsyncGenerator<SalvagedFrame> {
+async function* salvageFrames(
+  reader: ContainerReader,
+  keys: OpenedKeys,
+  lost: number[],
+): AsyncGenerator<SalvagedFrame> {
   const record = Buffer.allocUnsafeSlow(FULL_RECORD);
   const [, decryptor] = decryptingStages(reader, keys);
   let frames: FrameReader | null = new FrameReader();
@@ -55,7 +60,8 @@ async function* salvageFrames(reader: ContainerReader, keys: OpenedKeys, lost: n
       frames = new FrameReader();
     }
     frames.push(bytes);
-    for (let frame = frames.next(); frame; frame = frames.next()) yield { head: frame.head, raw: decodeBody(frame.head, frame.body) };
+    for (let frame = frames.next(); frame; frame = frames.next())
+      yield { head: frame.head, raw: decodeBody(frame.head, frame.body) };
   }
 
   async function salvageBlock(index: number): Promise<Buffer | null> {
@@ -70,7 +76,7 @@ async function* salvageFrames(reader: ContainerReader, keys: OpenedKeys, lost: n
   }
 }
 
-/** The schema, from either of the two places where it stands; without tables where both are lost. */
+/** The schema, from either of the two places where it stands. @throws DamageError ERR_DAMAGE_NO_SCHEMA */
 async function salvageSchema(reader: ContainerReader, keys: OpenedKeys): Promise<BackupSchema> {
   let parts: Buffer[] = [];
   for await (const frame of salvageFrames(reader, keys, [])) {
@@ -86,7 +92,11 @@ async function salvageSchema(reader: ContainerReader, keys: OpenedKeys): Promise
       parts = [];
     }
   }
-  return { kind: 'database', created: '', tool: '', tables: [] };
+  throw new DamageError(
+    'ERR_DAMAGE_NO_SCHEMA',
+    'Both copies of the schema are lost, so that no row can be given its columns. Single files can still be read: `dbs ls`, `dbs cat`.',
+    { blocks: reader.extent.count > 0 ? [reader.lostBlock(0)] : [] },
+  );
 }
 
 interface OpenTable {
@@ -113,7 +123,11 @@ interface OpenFile {
  *
  * Memory: one block, one frame, and one row for each table that is open.
  */
-export async function* salvageItems(reader: ContainerReader, keys: OpenedKeys, losses: Losses): AsyncGenerator<BackupItem> {
+export async function* salvageItems(
+  reader: ContainerReader,
+  keys: OpenedKeys,
+  losses: Losses,
+): AsyncGenerator<BackupItem> {
   const schema = await salvageSchema(reader, keys);
   yield { type: 'schema', schema };
   const salvager = new Salvager(schema, losses);
@@ -137,7 +151,14 @@ class Salvager {
   constructor(schema: BackupSchema, losses: Losses) {
     this.#losses = losses;
     for (const table of schema.tables) {
-      this.#tables.set(table.stream, { table, got: 0, ended: false, broken: false, tail: Buffer.alloc(0), lastLine: null });
+      this.#tables.set(table.stream, {
+        table,
+        got: 0,
+        ended: false,
+        broken: false,
+        tail: Buffer.alloc(0),
+        lastLine: null,
+      });
     }
   }
 
@@ -155,7 +176,8 @@ class Salvager {
     else if (type === FrameType.ENTITY_END) yield* this.#entityEnd(stream, (parse(raw) as { rows: number }).rows);
     else if (type === FrameType.FILE_BEGIN) yield* this.#fileBegin(stream, parse(raw) as FileMeta);
     else if (type === FrameType.FILE_DATA) yield* this.#fileData(stream, raw);
-    else if (type === FrameType.FILE_END) yield* this.#fileEnd(stream, parse(raw) as { hash: string; incomplete?: string });
+    else if (type === FrameType.FILE_END)
+      yield* this.#fileEnd(stream, parse(raw) as { hash: string; incomplete?: string });
     else if (type === FrameType.TOC) this.#toc(raw);
     else if (type === FrameType.SKIPPED) {
       const skipped = parse(raw) as SkippedSource;
@@ -178,7 +200,11 @@ class Salvager {
     data = data.subarray(0, end);
     if (data.length === 0) return;
     if (open.broken) {
-      this.#losses.ranges.push({ entity: nameOf(open.table), after: keyOf(open.table, open.lastLine), before: keyOf(open.table, firstLine(data)) });
+      this.#losses.ranges.push({
+        entity: nameOf(open.table),
+        after: keyOf(open.table, open.lastLine),
+        before: keyOf(open.table, firstLine(data)),
+      });
       open.broken = false;
     }
     open.lastLine = data.subarray(data.lastIndexOf(10, data.length - 2) + 1, data.length - 1).toString('utf8');
@@ -198,7 +224,8 @@ class Salvager {
     if (lost === 0) this.#losses.ranges = this.#losses.ranges.filter((r) => r.entity !== name);
     else {
       this.#losses.entities.push({ name, restored: open.got, lost });
-      if (open.broken) this.#losses.ranges.push({ entity: name, after: keyOf(open.table, open.lastLine), before: null });
+      if (open.broken)
+        this.#losses.ranges.push({ entity: name, after: keyOf(open.table, open.lastLine), before: null });
     }
     this.#total.rows += open.got;
     yield { type: 'entity-end', stream, rows: open.got };
@@ -271,4 +298,3 @@ function keyOf(table: TableSchema, line: string | null): unknown[] | null {
 function range(from: number, to: number): number[] {
   return Array.from({ length: to - from }, (_, i) => from + i);
 }
-

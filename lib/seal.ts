@@ -4,16 +4,26 @@ import { FormatError } from './errors.ts';
 import type { BackupItem } from './format/items.ts';
 import { readItems, readingPool } from './reading.ts';
 import { openKeys, withReader } from './sources.ts';
-import type { BackupSource, OpeningSecret, ReadOptions, SealingSecret, SealResult, WriteOptions } from './types.ts';
+import type {
+  BackupSource,
+  OpeningSecret,
+  ReadOptions,
+  SealingSecret,
+  SealResult,
+  ValidationReport,
+  WriteOptions,
+} from './types.ts';
 import { examine } from './validate.ts';
-import { containerStream, writeContainer } from './write.ts';
-import type { ValidationReport } from './types.ts';
 import { TOOL } from './version.ts';
+import { containerStream, writeContainer } from './write.ts';
 
 const PIECE = 256 * 1024;
 
 /** A stream of bytes as items: one file of kind `stream`. */
-export async function* streamItems(input: AsyncIterable<Uint8Array>, counted: { bytes: number }): AsyncGenerator<BackupItem> {
+export async function* streamItems(
+  input: AsyncIterable<Uint8Array>,
+  counted: { bytes: number },
+): AsyncGenerator<BackupItem> {
   yield { type: 'schema', schema: { kind: 'stream', created: new Date().toISOString(), tool: TOOL, tables: [] } };
   yield { type: 'file-begin', stream: 1, file: { kind: 'stream', root: '', path: '' } };
   for await (const chunk of input) {
@@ -32,7 +42,11 @@ export async function* streamItems(input: AsyncIterable<Uint8Array>, counted: { 
  * Seals a stream of bytes into `options.output`. Memory: flat, about 100 MiB resident in all.
  * Errors: ConfigError, SinkError, and whatever the input fails with. @see unsealStream
  */
-export async function sealStream(input: AsyncIterable<Uint8Array>, secret: SealingSecret, options: WriteOptions): Promise<SealResult> {
+export async function sealStream(
+  input: AsyncIterable<Uint8Array>,
+  secret: SealingSecret,
+  options: WriteOptions,
+): Promise<SealResult> {
   const counted = { bytes: 0 };
   const items = () => Readable.from(streamItems(input, counted), { highWaterMark: 1 });
   const result = await writeContainer(items, secret, options);
@@ -40,7 +54,11 @@ export async function sealStream(input: AsyncIterable<Uint8Array>, secret: Seali
 }
 
 /** The same as a stream, to be piped anywhere. */
-export function sealedStream(input: AsyncIterable<Uint8Array>, secret: SealingSecret, options: Omit<WriteOptions, 'output' | 'mirror'> = {}): Readable {
+export function sealedStream(
+  input: AsyncIterable<Uint8Array>,
+  secret: SealingSecret,
+  options: Omit<WriteOptions, 'output' | 'mirror'> = {},
+): Readable {
   return containerStream(() => Readable.from(streamItems(input, { bytes: 0 }), { highWaterMark: 1 }), secret, options);
 }
 
@@ -61,7 +79,13 @@ export function unsealStream(
     const { report, error } = await examine(reader, keys, options);
     if (error) throw error;
     const pool = readingPool();
-    await readItems(reader.stream(() => pool.take()), reader, keys, fileContent(output), options.signal);
+    await readItems(
+      reader.stream(() => pool.take()),
+      reader,
+      keys,
+      fileContent(output),
+      options.signal,
+    );
     return report;
   });
 }
@@ -73,7 +97,12 @@ function fileContent(output: Writable): Writable {
     highWaterMark: 1,
     write(item: BackupItem, _encoding, callback) {
       if (item.type === 'schema' && item.schema.kind !== 'stream') {
-        callback(new FormatError('ERR_FORMAT_NOT_SEALED', 'This is the backup of a database, not a sealed stream. Use `dbs restore`, or `dbs cat`.'));
+        callback(
+          new FormatError(
+            'ERR_FORMAT_NOT_SEALED',
+            'This is the backup of a database, not a sealed stream. Use `dbs restore`, or `dbs cat`.',
+          ),
+        );
       } else if (item.type === 'file-data') output.write(item.data, callback);
       else callback();
     },

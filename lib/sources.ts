@@ -1,10 +1,10 @@
 /** Turns what users name as a backup into random access, and secrets into keys. */
 import { Readable } from 'node:stream';
+import type { How } from './container/block-reader.ts';
+import { type OpenedKeys, type OpeningKeys, openFileKeys, type SealingKeys } from './container/keys.ts';
+import { ContainerReader } from './container/reader.ts';
 import { type ByteSource, bufferSource } from './container/source.ts';
 import { spool } from './container/spool.ts';
-import { type OpeningKeys, openFileKeys, type OpenedKeys, type SealingKeys } from './container/keys.ts';
-import { ContainerReader } from './container/reader.ts';
-import type { How } from './container/block-reader.ts';
 import { ConfigError } from './errors.ts';
 import { fileSource } from './sinks/file.ts';
 import type { BackupSource, OpeningSecret, ReadOptions, SealingSecret } from './types.ts';
@@ -26,9 +26,16 @@ export async function withReader<T>(
   try {
     for (const s of [source, ...(options.with ?? [])]) sources.push(await toByteSource(s));
     return await work(await openReader(sources, options));
+  } catch (error) {
+    throw reasonOf(error, options.signal);
   } finally {
     for (const s of sources) await s.close();
   }
+}
+
+/** Streams wrap what they are aborted with: the caller gets back the reason that it gave. */
+export function reasonOf(error: unknown, signal: AbortSignal | undefined): unknown {
+  return signal?.aborted && (error as Error | null)?.name === 'AbortError' ? signal.reason : error;
 }
 
 function openReader(
@@ -53,7 +60,11 @@ export function openKeys(reader: ContainerReader, secret: OpeningSecret): Promis
 
 function openingKeys(secret: OpeningSecret): OpeningKeys {
   const keys = typeof secret === 'string' ? { passphrase: secret } : secret;
-  if (keys.passphrase === '') throw new ConfigError('ERR_KEY_EMPTY_PASSPHRASE', 'The passphrase is empty. Give the one that the backup was made with.');
+  if (keys.passphrase === '')
+    throw new ConfigError(
+      'ERR_KEY_EMPTY_PASSPHRASE',
+      'The passphrase is empty. Give the one that the backup was made with.',
+    );
   return keys;
 }
 

@@ -1,11 +1,12 @@
 /** The stream of an opened container, at any offset: what `ls`, `cat` and salvage read by (SPEC.md section 8). */
+
+import type { OpenedKeys } from './container/keys.ts';
+import type { ContainerReader } from './container/reader.ts';
 import { BackupError, FormatError } from './errors.ts';
 import { FrameType, MORE, readFooter } from './format/frame.ts';
 import type { BackupSchema } from './format/items.ts';
 import { FOOTER, FULL_RECORD, SEGMENT_HEAD, SEGMENT_STREAM, TAG } from './format/limits.ts';
 import { readTocPage, type TocEntry } from './format/toc.ts';
-import type { OpenedKeys } from './container/keys.ts';
-import type { ContainerReader } from './container/reader.ts';
 import { decryptingStages } from './reading.ts';
 import { decodeBody, FrameReader } from './stages/deserializer.ts';
 
@@ -26,7 +27,8 @@ export class StreamReader {
 
   /** Stream bytes [from, to). Holds one block at a time. */
   async *bytes(from: number, to: number): AsyncGenerator<Buffer> {
-    if (!(from >= 0 && from <= to && to <= this.length)) throw new FormatError('ERR_STREAM_FRAME', 'The table of contents points outside of the stream.');
+    if (!(from >= 0 && from <= to && to <= this.length))
+      throw new FormatError('ERR_STREAM_FRAME', 'The table of contents points outside of the stream.');
     const first = Math.floor(from / SEGMENT_STREAM);
     const last = Math.ceil(to / SEGMENT_STREAM);
     const [, decryptor] = decryptingStages(this.#reader, this.#keys);
@@ -40,7 +42,10 @@ export class StreamReader {
   }
 
   /** Whole frames between two offsets. */
-  async *frames(from: number, to = this.length): AsyncGenerator<{ type: number; stream: number; flags: number; raw: Buffer }> {
+  async *frames(
+    from: number,
+    to = this.length,
+  ): AsyncGenerator<{ type: number; stream: number; flags: number; raw: Buffer }> {
     const frames = new FrameReader();
     for await (const chunk of this.bytes(from, to)) {
       frames.push(chunk);
@@ -104,7 +109,8 @@ export class StreamReader {
       const { previous, entries } = readTocPage(await this.frame(at, FrameType.TOC));
       yield entries;
       // Pages link backwards; one that does not would go round in circles.
-      if (previous !== null && previous >= at) throw new FormatError('ERR_STREAM_FRAME', 'The table of contents links forwards.');
+      if (previous !== null && previous >= at)
+        throw new FormatError('ERR_STREAM_FRAME', 'The table of contents links forwards.');
       at = previous;
     }
   }

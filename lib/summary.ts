@@ -21,7 +21,8 @@ export function summarize(r: Omit<ValidationReport, 'summary'>): string {
     `  outer parity  ${health(r.outerParity)}`,
     `  tables        ${health(r.tables)}`,
   ];
-  if (r.rebuilt > 0) lines.push(`  ${r.rebuilt} block${r.rebuilt === 1 ? ' was' : 's were'} damaged in both copies and rebuilt`);
+  if (r.rebuilt > 0)
+    lines.push(`  ${r.rebuilt} block${r.rebuilt === 1 ? ' was' : 's were'} damaged in both copies and rebuilt`);
   if (r.foreignBytes > 0) lines.push(`  ${formatBytes(r.foreignBytes)} more than was written`);
   if (r.foreignBytes < 0) lines.push(`  ${formatBytes(-r.foreignBytes)} less than was written`);
   if (r.totals) {

@@ -3,12 +3,12 @@ import type { Readable } from 'node:stream';
 import type { OpeningKeys, SealingKeys } from './container/keys.ts';
 import type { ByteSource } from './container/source.ts';
 import type { Survival } from './container/survival.ts';
-import type { Losses } from './salvage.ts';
 import type { LostBlock } from './errors.ts';
 import type { BackupEvent } from './events.ts';
 import type { CodecName } from './format/frame.ts';
 import type { SkippedSource } from './format/items.ts';
 import type { LayoutName } from './format/limits.ts';
+import type { Losses } from './salvage.ts';
 import type { Sink } from './sinks/sink.ts';
 
 /** A passphrase, or several, or recipients' public keys. */

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { checkBlocks, isDamaged, newTally, type Tally } from './container/check.ts';
 import type { OpenedKeys } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
-import { BackupError, DamageError, FormatError, TamperError, TruncatedError } from './errors.ts';
+import { type BackupError, DamageError, FormatError, TamperError, TruncatedError } from './errors.ts';
 import type { BackupItem } from './format/items.ts';
 import { Progress } from './progress.ts';
 import { readItems, readingPool } from './reading.ts';
@@ -19,7 +19,11 @@ import type { BackupSource, OpeningSecret, ReadOptions, ValidationReport } from 
  * Memory: flat, see `ContainerReader`. What is wrong with the backup is in the report; errors are thrown for what is no backup or cannot
  * be read: SourceError; FormatError ERR_FORMAT_NOT_DBS, ERR_FORMAT_NEWER, ERR_FORMAT_SEVERAL; WrongPassphraseError; NoKeyMatchError.
  */
-export function validateBackup(source: BackupSource, secret?: OpeningSecret, options: ReadOptions = {}): Promise<ValidationReport> {
+export function validateBackup(
+  source: BackupSource,
+  secret?: OpeningSecret,
+  options: ReadOptions = {},
+): Promise<ValidationReport> {
   return withReader(source, options, async (reader) => {
     const keys = secret === undefined ? null : await openKeys(reader, secret);
     return (await examine(reader, keys, options)).report;
@@ -32,7 +36,11 @@ export interface Examination {
   error: BackupError | null;
 }
 
-export async function examine(reader: ContainerReader, keys: OpenedKeys | null, options: ReadOptions): Promise<Examination> {
+export async function examine(
+  reader: ContainerReader,
+  keys: OpenedKeys | null,
+  options: ReadOptions,
+): Promise<Examination> {
   const tally = newTally(reader.fileId);
   const pool = readingPool();
   const progress = new Progress(keys ? 'verify' : 'check', options.onEvent, reader.size);
@@ -61,7 +69,12 @@ export async function examine(reader: ContainerReader, keys: OpenedKeys | null, 
 
 /** Errors that are a finding about the backup, and not a failure to look at it. */
 function isVerdict(error: unknown): error is BackupError {
-  return error instanceof DamageError || error instanceof TamperError || error instanceof TruncatedError || error instanceof FormatError;
+  return (
+    error instanceof DamageError ||
+    error instanceof TamperError ||
+    error instanceof TruncatedError ||
+    error instanceof FormatError
+  );
 }
 
 /** Takes items and keeps their totals. */
@@ -73,7 +86,8 @@ class Totals extends Writable {
   }
 
   override _write(item: BackupItem, _encoding: BufferEncoding, callback: () => void): void {
-    if (item.type === 'end') this.totals = { rows: item.rows, files: item.files, bytes: item.bytes, skipped: item.skipped.length };
+    if (item.type === 'end')
+      this.totals = { rows: item.rows, files: item.files, bytes: item.bytes, skipped: item.skipped.length };
     callback();
   }
 }
@@ -114,4 +128,3 @@ function reportOf(
   // Not enumerable, so that the report is plain JSON.
   return Object.defineProperty(report, 'summary', { value: () => summarize(report) }) as ValidationReport;
 }
-

@@ -1,11 +1,11 @@
 /** One container, written and verified: what `createBackup` and `sealStream` share. */
 import { pipeline as callbackPipeline, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { checkBlocks, isDamaged, newTally } from './container/check.ts';
 import { createFileKeys, type FileKeys } from './container/keys.ts';
 import { ContainerReader } from './container/reader.ts';
 import type { ByteSource } from './container/source.ts';
 import { survival } from './container/survival.ts';
-import { checkBlocks, isDamaged, newTally } from './container/check.ts';
 import { ConfigError, SinkError } from './errors.ts';
 import type { BackupItem } from './format/items.ts';
 import type { LayoutName } from './format/limits.ts';
@@ -14,7 +14,7 @@ import { Progress } from './progress.ts';
 import { readingPool } from './reading.ts';
 import { FileSink } from './sinks/file.ts';
 import type { Sink, SinkWriter } from './sinks/sink.ts';
-import { sealingKeys } from './sources.ts';
+import { reasonOf, sealingKeys } from './sources.ts';
 import type { Encoded } from './stages/blocks.ts';
 import { type ContainerFacts, DualCopyInterleaver } from './stages/dual-copy-interleaver.ts';
 import type { SealingSecret, WriteOptions, WriteResult } from './types.ts';
@@ -32,12 +32,18 @@ export interface Output {
  * Writes items to `options.output` (and `options.mirror`), re-reads what landed, and gives it its final name. Whatever fails, nothing stays
  * behind under that name.
  */
-export async function writeContainer(source: ItemSource, secret: SealingSecret, options: WriteOptions): Promise<WriteResult> {
+export async function writeContainer(
+  source: ItemSource,
+  secret: SealingSecret,
+  options: WriteOptions,
+): Promise<WriteResult> {
   const started = performance.now();
-  if (!options.output) throw new ConfigError('ERR_CONFIG_NO_OUTPUT', 'There is nowhere to write to. Give an output: a path or a sink.');
+  if (!options.output)
+    throw new ConfigError('ERR_CONFIG_NO_OUTPUT', 'There is nowhere to write to. Give an output: a path or a sink.');
   const outputs: Output[] = [];
   try {
-    for (const target of [options.output, ...(options.mirror ? [options.mirror] : [])]) outputs.push(await openOutput(target, options));
+    for (const target of [options.output, ...(options.mirror ? [options.mirror] : [])])
+      outputs.push(await openOutput(target, options));
     const layout = chooseLayout(outputs, options);
     const keys = await createFileKeys(sealingKeys(secret), layout);
     options.signal?.throwIfAborted();
@@ -55,7 +61,7 @@ export async function writeContainer(source: ItemSource, secret: SealingSecret, 
     };
   } catch (error) {
     for (const { writer } of outputs) await writer.abort();
-    throw error;
+    throw reasonOf(error, options.signal);
   }
 }
 
@@ -67,13 +73,18 @@ async function openOutput(target: string | Sink, options: WriteOptions): Promise
 function chooseLayout(outputs: Output[], options: WriteOptions): LayoutName {
   const { layout } = options;
   if (outputs.length > 1) {
-    if (layout && layout !== 'split') throw new ConfigError('ERR_CONFIG_LAYOUT', `With a mirror the layout is split, not ${layout}.`);
+    if (layout && layout !== 'split')
+      throw new ConfigError('ERR_CONFIG_LAYOUT', `With a mirror the layout is split, not ${layout}.`);
     return 'split';
   }
-  if (layout === 'split') throw new ConfigError('ERR_CONFIG_LAYOUT', 'The split layout needs a second place: give a mirror.');
+  if (layout === 'split')
+    throw new ConfigError('ERR_CONFIG_LAYOUT', 'The split layout needs a second place: give a mirror.');
   const readsBack = outputs[0]!.writer.readBack !== undefined;
   if (layout === 'tandem' && !readsBack) {
-    throw new ConfigError('ERR_CONFIG_LAYOUT', 'The tandem layout needs an output that can be read back, such as a file. Use interleaved.');
+    throw new ConfigError(
+      'ERR_CONFIG_LAYOUT',
+      'The tandem layout needs an output that can be read back, such as a file. Use interleaved.',
+    );
   }
   return layout ?? (readsBack ? 'tandem' : 'interleaved');
 }
@@ -160,19 +171,32 @@ export async function verifyWritten(
   }
   progress.done();
   if (isDamaged(tally) || !reader.regular || !tally.chain.equals(facts.chain)) {
-    throw new SinkError('ERR_SINK_VERIFY', `${reader.name} does not read back as it was written. The medium is failing: write to another one.`);
+    throw new SinkError(
+      'ERR_SINK_VERIFY',
+      `${reader.name} does not read back as it was written. The medium is failing: write to another one.`,
+    );
   }
   return true;
 }
 
 /** The bytes of a container as a stream, in interleaved layout; keys are made when it is first read. */
-export function containerStream(source: ItemSource, secret: SealingSecret, options: Omit<WriteOptions, 'output' | 'mirror'>): Readable {
+export function containerStream(
+  source: ItemSource,
+  secret: SealingSecret,
+  options: Omit<WriteOptions, 'output' | 'mirror'>,
+): Readable {
   if (options.layout && options.layout !== 'interleaved') {
-    throw new ConfigError('ERR_CONFIG_LAYOUT', `A stream cannot be read back, so its layout is interleaved, not ${options.layout}.`);
+    throw new ConfigError(
+      'ERR_CONFIG_LAYOUT',
+      `A stream cannot be read back, so its layout is interleaved, not ${options.layout}.`,
+    );
   }
   const produce = async function* () {
     const keys = await createFileKeys(sealingKeys(secret), 'interleaved');
-    const { stages, interleaver } = writingStages({ keys, ...(options.compression ? { compression: options.compression } : {}) });
+    const { stages, interleaver } = writingStages({
+      keys,
+      ...(options.compression ? { compression: options.compression } : {}),
+    });
     // The consumer sees the failure: the pipeline destroys the last stage with it.
     callbackPipeline([source(), ...stages], () => {});
     yield* interleaver as AsyncIterable<Buffer>;

@@ -39,7 +39,9 @@ export async function compareRows(orm: MikroORM, other: string, emptied: string[
     // SQLite's own table of AUTOINCREMENT counters is compared too, but no row of the shop's.
     if (!table.startsWith('sqlite_')) result.compared += here!;
     if (here !== there || missing || foreign_rows)
-      result.differences.push(`${table}: ${here} rows became ${there}, ${missing} are missing, ${foreign_rows} are new`);
+      result.differences.push(
+        `${table}: ${here} rows became ${there}, ${missing} are missing, ${foreign_rows} are new`,
+      );
   }
   await db.execute('DETACH DATABASE other');
   return result;
@@ -63,5 +65,7 @@ export async function compareFiles(one: string, other: string): Promise<Comparis
 
 async function filesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }

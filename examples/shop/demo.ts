@@ -1,20 +1,30 @@
 /**
  * A shop is backed up, the backup is wrecked, and the shop comes back from it: `npm run demo`.
  *
- * DEMO_SEED=7 wrecks other places. DEMO_KEEP=1 keeps the temporary folder. Exits with 1 if one row or one byte of a file differs.
+ * Exits with 1 if one row or one byte of a file differs. DEMO_SEED=7 wrecks other places: nearly every seed passes, but all four kinds of
+ * damage at once are more than any single promise covers, and about one seed in a hundred destroys the page of the one parity
+ * block as well. The demo then says so and fails. DEMO_KEEP=1 keeps the temporary folder.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MikroORM } from '@mikro-orm/libsql';
-import { type BackupEvent, createBackup, formatBytes, restoreBackup, type Survival, validateBackup } from 'mikro-orm-dbs';
+import {
+  BackupError,
+  type BackupEvent,
+  createBackup,
+  formatBytes,
+  restoreBackup,
+  type Survival,
+  validateBackup,
+} from 'mikro-orm-dbs';
 import { compareFiles, compareRows } from './compare.ts';
 import { fillShop } from './fill.ts';
 import { createTables, FILE_FOLDERS, shopBackup, shopOptions } from './shop.ts';
 import { wreck } from './wreck.ts';
 
-const seed = Number(process.env.DEMO_SEED ?? 1);
+const seed = Number(process.env.DEMO_SEED ?? 13);
 const passphrase = randomBytes(18).toString('base64url');
 const count = (n: number) => n.toLocaleString('en-US');
 const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(1)} s`;
@@ -40,7 +50,7 @@ function survives({ burstBytes, tailBytes, rowsPerBlock, rowBytes, blocksPerGrou
     `any one run of ${formatBytes(burstBytes)} overwritten, wherever it begins; or`,
     `its last ${formatBytes(tailBytes)} cut off; or`,
     `${rowsPerBlock} rows of ${formatBytes(rowBytes)} lost in each copy of each of its blocks; or`,
-    `${blocksPerGroup} whole block${blocksPerGroup === 1 ? '' : 's'} lost in both copies`,
+    `${blocksPerGroup} of its blocks lost in both copies`,
   ];
 }
 
@@ -54,12 +64,14 @@ async function openShop(folder: string): Promise<MikroORM> {
 const workspace = await mkdtemp(join(tmpdir(), 'dbs-demo-'));
 const orms: MikroORM[] = [];
 try {
-  const [before, after, file] = ['shop', 'restored', 'shop.dbs'].map((name) => join(workspace, name)) as [string, string, string];
+  const [before, after, file] = ['shop', 'restored', 'shop.dbs'].map((name) => join(workspace, name)) as [
+    string,
+    string,
+    string,
+  ];
   const shop = await openShop(before);
   orms.push(shop);
   await fillShop(shop, before);
-  // Not in any backup: what the registry does not name is not the app's.
-  await writeFile(join(before, 'notes-of-the-admin.txt'), 'not part of the shop');
   title(`A shop on SQLite: nine tables, ${FILE_FOLDERS.join(', ')}.`);
 
   const backup = await createBackup(shop, passphrase, { output: file, config: shopBackup(before), onEvent: progress });
@@ -112,6 +124,11 @@ try {
   const ok = complete && !differences.length && result.healed && backup.verified && report.ok;
   console.log(ok ? '\nPASSED: every row and every file came back from the wreck.' : '\nFAILED: see above.');
   if (!ok) process.exitCode = 1;
+} catch (error) {
+  if (!(error instanceof BackupError)) throw error;
+  progressEnds();
+  console.log(`\nFAILED: ${error.message} (${error.code})`);
+  process.exitCode = 1;
 } finally {
   for (const orm of orms) await orm.close(true);
   if (process.env.DEMO_KEEP) console.log(`Kept: ${workspace}`);

@@ -12,8 +12,32 @@ const ORDERS = 2400;
 const TAGS = ['new', 'sale', 'organic', 'handmade', 'vegan', 'fragile', 'gift', 'refurbished', 'limited', 'heavy'];
 const CATEGORIES = ['Kitchen', 'Garden', 'Books', 'Toys', 'Tools', 'Music'];
 const PARTS = ['Small', 'Large', 'For children', 'Spare parts'];
-const FIRST = ['Ana', 'Björn', 'Chloé', 'Dmitri', 'Elif', 'Fatima', 'Giulia', 'Hiroshi', 'Ines', 'Jürgen', '小明', 'Zoë'];
-const LAST = ['Kowalska', 'Lindqvist', "O'Brien", 'Müller', 'Novák', 'Okafor', 'Papadopoulos', 'Sørensen', 'Tanaka', '王'];
+const FIRST = [
+  'Ana',
+  'Björn',
+  'Chloé',
+  'Dmitri',
+  'Elif',
+  'Fatima',
+  'Giulia',
+  'Hiroshi',
+  'Ines',
+  'Jürgen',
+  '小明',
+  'Zoë',
+];
+const LAST = [
+  'Kowalska',
+  'Lindqvist',
+  "O'Brien",
+  'Müller',
+  'Novák',
+  'Okafor',
+  'Papadopoulos',
+  'Sørensen',
+  'Tanaka',
+  '王',
+];
 const CITIES: [string, string][] = [
   ['Wrocław', 'PL'],
   ['Malmö', 'SE'],
@@ -111,17 +135,15 @@ function customer(id: number, random: Random) {
       zip: String(10_000 + random.next(89_999)),
       country,
     },
-    notes: random.next(3) ? { newsletter: random.next(2) === 1, languages: random.sample(['pl', 'sv', 'ja'], 2) } : null,
+    notes: random.next(3)
+      ? { newsletter: random.next(2) === 1, languages: random.sample(['pl', 'sv', 'ja'], 2) }
+      : null,
     sessionToken: random.next(2) ? random.bytes(16).toString('hex') : null,
     joinedAt: new Date(OPENED + random.next(700) * DAY),
   };
 }
 
-async function payments(
-  paid: { id: number }[],
-  random: Random,
-  insert: Insert,
-): Promise<void> {
+async function payments(paid: { id: number }[], random: Random, insert: Insert): Promise<void> {
   const base = paid.map(({ id: order }, i) => ({ id: i + 1, order, amount: BigInt(random.next(90_000)) }));
   const kinds = base.map(() => random.next(3));
   const of = (kind: number) => base.filter((_, i) => kinds[i] === kind);

@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { BackupSource } from '../types.ts';
 import type { App, AppOptions } from './app.ts';
-import type { Library } from './library.ts';
+import type { Library, Testkit } from './library.ts';
 import { openPromptTerminal, type PromptTerminal } from './prompt.ts';
 import { fileStdin } from './stdio.ts';
 import type { Output } from './terminal.ts';
@@ -24,6 +24,7 @@ export interface CliContext {
   stdinFile: () => BackupSource | null;
   /** Loaded when first needed: `dbs --help` is quick. */
   library: () => Promise<Library>;
+  testkit: () => Promise<Testkit>;
   loadApp: (options: AppOptions) => Promise<App>;
 }
 
@@ -41,6 +42,7 @@ export function processContext(stdout: Output, signal: AbortSignal): CliContext 
     promptTerminal: () => openPromptTerminal(process.stdin, process.stderr),
     stdinFile: () => fileStdin(),
     library: async () => import('../index.ts'),
+    testkit: async () => import('../testkit/index.ts'),
     loadApp: async (options) => (await import('./app.ts')).loadApp(options),
   };
 }

@@ -18,7 +18,7 @@ export const ExitCode = {
   USAGE: 2,
   /** The backup is there, and some sources could not be read into it. */
   SKIPPED: 3,
-  /** All data is intact, and the medium is failing: copy the backup elsewhere. */
+  /** Damage was found, and all data is intact: the medium is failing, copy the backup elsewhere. */
   HEALED: 4,
   /** Part of the data is lost; what is left was restored, as asked for. */
   SALVAGED: 5,

@@ -1,13 +1,24 @@
-/** The part of the public API that the commands are made of. */
+/** The parts of the library that the commands are made of. */
 export type Library = Pick<
   typeof import('../index.ts'),
+  | 'addKeys'
   | 'createBackup'
-  | 'restoreBackup'
-  | 'validateBackup'
   | 'inspectBackup'
   | 'listBackup'
+  | 'listKeys'
+  | 'newKeyPair'
+  | 'parseIdentities'
+  | 'parsePublicKey'
   | 'readEntry'
+  | 'removeKey'
+  | 'repairBackup'
+  | 'restoreBackup'
+  | 'rotateKeys'
   | 'sealStream'
-  | 'unsealStream'
   | 'streamSink'
+  | 'unsealStream'
+  | 'validateBackup'
 >;
+
+/** What breaks backups on purpose. */
+export type Testkit = Pick<typeof import('../testkit/index.ts'), 'corruptFile'>;

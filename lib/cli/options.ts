@@ -6,15 +6,47 @@ export function example(...lines: string[]): string {
   return `\nExample${lines.length > 1 ? 's' : ''}:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n`;
 }
 
-/** Where the passphrase comes from. */
-export function passphraseOptions(command: Command): Command {
+const WARNING =
+  'the passphrase itself. WARNING: other users of this machine can see it in the list of processes, and your shell keeps it in its history. Also: $DBS_PASSPHRASE, or the prompt';
+
+function passphraseOptions(command: Command): Command {
   return command
     .option('--passphrase-file <file>', 'read the passphrase from a file (its last line break does not count)')
     .option('--passphrase-stdin', 'read the passphrase from stdin')
+    .option('--passphrase <text>', WARNING);
+}
+
+/** What opens the backup. */
+export function openingOptions(command: Command): Command {
+  return passphraseOptions(command).option(
+    '-i, --identity <file>',
+    'a file with secret keys, as `dbs keys new` makes them',
+    repeated,
+  );
+}
+
+/** Who shall be able to open it. */
+export function sealingOptions(command: Command): Command {
+  return kdfOptions(recipientOptions(passphraseOptions(command)));
+}
+
+/** Public keys. */
+export function recipientOptions(command: Command): Command {
+  return command
     .option(
-      '--passphrase <text>',
-      'the passphrase itself. WARNING: other users of this machine can see it in the list of processes, and your shell keeps it in its history. Also: $DBS_PASSPHRASE, or the prompt',
-    );
+      '-r, --recipient <key>',
+      'a public key (dbs1...) that shall open it; no passphrase is asked for then',
+      repeated,
+    )
+    .option('-R, --recipients-file <file>', 'a file with public keys, one a line', repeated);
+}
+
+/** What guessing the passphrase costs. */
+export function kdfOptions(command: Command): Command {
+  return command
+    .option('--kdf-memory <MiB>', 'memory of the key derivation (default: 64)', integer)
+    .option('--kdf-iterations <n>', 'passes of the key derivation (default: 3)', integer)
+    .option('--kdf-parallelism <n>', 'lanes of the key derivation (default: 4)', integer);
 }
 
 /** Where the app is. */
@@ -35,10 +67,7 @@ export function writeOptions(command: Command): Command {
     .addOption(new Option('--layout <layout>', 'where the second copy goes').choices(['tandem', 'interleaved']))
     .option('--mirror <file>', 'write the second copy to this file: either alone restores everything')
     .addOption(new Option('--compression <codec>', 'default: deflate').choices(['none', 'deflate', 'zstd']))
-    .option('--no-verify', 'do not read back what was written')
-    .option('--kdf-memory <MiB>', 'memory of the key derivation (default: 64)', integer)
-    .option('--kdf-iterations <n>', 'passes of the key derivation (default: 3)', integer)
-    .option('--kdf-parallelism <n>', 'lanes of the key derivation (default: 4)', integer);
+    .option('--no-verify', 'do not read back what was written');
 }
 
 export interface WriteFlags {
@@ -76,11 +105,11 @@ export function list(value: string, before: string[] = []): string[] {
   return [...before, ...names];
 }
 
-function repeated(value: string, before: string[] = []): string[] {
+export function repeated(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
-function integer(value: string): number {
+export function integer(value: string): number {
   if (!/^\d{1,9}$/.test(value)) throw new InvalidArgumentError('Give a whole number.');
   return Number(value);
 }

@@ -1,7 +1,6 @@
 /** Where a passphrase comes from. It never reaches another process, a log, an event or an error message. */
 import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import type { OpeningKeys, SealingKeys } from '../container/keys.ts';
 import { ConfigError } from '../errors.ts';
 import { Prompt, type PromptTerminal } from './prompt.ts';
 import { usage } from './usage.ts';
@@ -86,34 +85,6 @@ export async function askPassphrase(world: PassphraseWorld, { confirm = false } 
   } finally {
     prompt.close();
   }
-}
-
-/** Cost of deriving a key from the passphrase, as options give it. */
-export interface KdfOptions {
-  kdfIterations?: number;
-  /** MiB. */
-  kdfMemory?: number;
-  kdfParallelism?: number;
-}
-
-/** Who shall open what is about to be written. */
-export function sealingKeys(passphrase: string, options: KdfOptions): SealingKeys {
-  const { kdfIterations, kdfMemory, kdfParallelism } = options;
-  const kdf = {
-    ...(kdfIterations === undefined ? {} : { iterations: kdfIterations }),
-    ...(kdfMemory === undefined ? {} : { memoryKiB: kdfMemory * 1024 }),
-    ...(kdfParallelism === undefined ? {} : { parallelism: kdfParallelism }),
-  };
-  return { passphrases: [passphrase], kdf };
-}
-
-/** What opens the backup at hand: given, or asked for. */
-export async function openingKeys(
-  world: PassphraseWorld,
-  options: PassphraseOptions,
-  wanted: Wanted = {},
-): Promise<OpeningKeys> {
-  return { passphrase: (await givenPassphrase(world, options, wanted)) ?? (await askPassphrase(world)) };
 }
 
 function checked(text: string, from: string): string {

@@ -2,8 +2,11 @@
 import { Command, CommanderError } from 'commander';
 import { backupCommand } from './commands/backup.ts';
 import { catCommand } from './commands/cat.ts';
+import { drillCommand } from './commands/drill.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { keysCommand } from './commands/keys.ts';
 import { lsCommand } from './commands/ls.ts';
+import { repairCommand } from './commands/repair.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { sealCommand } from './commands/seal.ts';
 import { unsealCommand } from './commands/unseal.ts';
@@ -23,6 +26,9 @@ const COMMANDS: ((program: Command, run: Runner) => void)[] = [
   catCommand,
   sealCommand,
   unsealCommand,
+  repairCommand,
+  keysCommand,
+  drillCommand,
 ];
 
 /**

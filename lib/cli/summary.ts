@@ -1,5 +1,15 @@
 /** Results as a few lines for people. What stands here is also in the JSON objects, in full. */
-import type { BackupResult, InspectReport, RestoreResult, SealResult, Survival, WriteResult } from '../types.ts';
+import type { KeysReport, SlotInfo } from '../keys.ts';
+import type { RepairReport } from '../repair.ts';
+import type {
+  BackupResult,
+  InspectReport,
+  Losses,
+  RestoreResult,
+  SealResult,
+  Survival,
+  WriteResult,
+} from '../types.ts';
 import { count, counted, duration, printable, size } from './format.ts';
 
 export function backupSummary(result: BackupResult): string {
@@ -54,14 +64,59 @@ export function restoreSummary(result: RestoreResult, file: string): string {
   if (files.written + files.unchanged)
     lines.push(`  files: ${count(files.written)} written, ${count(files.unchanged)} already there`);
   lines.push(`  in ${duration(milliseconds)}`);
-  if (result.healed) lines.push(healedAdvice(file));
+  if (result.losses) lines.push(...lossLines(result.losses));
+  else if (result.healed) lines.push(healedAdvice(file));
   return lines.join('\n');
+}
+
+/** Rows and files that are named one by one; JSON has all. */
+const LOST_SHOWN = 20;
+
+function lossLines({ blocks, entities, ranges, files }: Losses): string[] {
+  const key = (of: unknown[] | null, end: string) => (of ? of.map((cell) => JSON.stringify(cell)).join(', ') : end);
+  const some = (lines: string[]) =>
+    lines.length > LOST_SHOWN
+      ? [...lines.slice(0, LOST_SHOWN), `    and ${count(lines.length - LOST_SHOWN)} more (--json has all)`]
+      : lines;
+  const rows = entities.filter(({ lost }) => lost !== 0);
+  return [
+    `SALVAGED: ${counted(blocks.length, 'block')} of the backup could not be rebuilt. What is missing:`,
+    ...some(
+      rows.map(
+        ({ name, restored, lost }) =>
+          `    ${printable(name)}: ${lost === null ? 'an unknown number of' : count(lost)} rows (${count(restored)} restored)`,
+      ),
+    ),
+    ...some(
+      ranges.map(
+        ({ entity, after, before }) =>
+          `    ${printable(entity)}: after ${printable(key(after, 'its start'))}, before ${printable(key(before, 'its end'))}`,
+      ),
+    ),
+    ...some(files.map((path) => `    file ${printable(path)}`)),
+  ];
 }
 
 /** The data is whole, and the place it lies in is not. */
 export function healedAdvice(file: string): string {
   const what = file === '-' ? 'the backup' : printable(file);
   return `The backup was damaged and healed itself: nothing is lost. Its medium is failing: copy ${what} to another one.`;
+}
+
+export function repairSummary({ source, output, report }: RepairReport): string {
+  if (output === null) return `Nothing is damaged: ${printable(source)} needs no repair.`;
+  const { copyA, copyB, outerParity, tables, rebuilt } = report;
+  const bad = [copyA, copyB, outerParity, tables].reduce((sum, { total, good }) => sum + total - good, 0);
+  const lines = [`Repaired ${printable(source)}: ${printable(output)} is what was first written, byte for byte.`];
+  lines.push(
+    `  ${counted(bad, 'record')} healed${rebuilt ? `, ${counted(rebuilt, 'block')} rebuilt that no copy had whole` : ''}`,
+  );
+  lines.push('  Its medium is failing: keep backups on another one.');
+  return lines.join('\n');
+}
+
+export function keysSummary({ source, slots }: KeysReport): string {
+  return [printable(source), ...slots.map((slot) => `  slot ${slot.slot}  ${keySlot(slot)}`)].join('\n');
 }
 
 export function inspectSummary(report: InspectReport): string {
@@ -84,7 +139,7 @@ function titled(title: string, lines: string[]): [string, string][] {
   return lines.map((line, i) => [i ? '' : title, line]);
 }
 
-function keySlot({ kind, kdf }: InspectReport['keySlots'][number]): string {
+function keySlot({ kind, kdf }: Pick<SlotInfo, 'kind' | 'kdf'> | InspectReport['keySlots'][number]): string {
   if (!kdf) return kind;
   return `${kind} (Argon2id: ${counted(kdf.iterations, 'pass', 'passes')}, ${size(kdf.memoryKiB * 1024)}, ${counted(kdf.parallelism, 'lane')})`;
 }

@@ -92,7 +92,8 @@ export class BlockReader {
       const page = have >= PAGE ? parsePage(record.subarray(0, PAGE))?.fields : undefined;
       if (!page || !this.#isPageOf(page, type, sequence) || PAGE + page.length > have) continue;
       const payload = record.subarray(PAGE, PAGE + page.length);
-      if (this.#hash(page, payload).equals(page.hash)) return { payload, final: (page.flags & FINAL) !== 0, how: 'copy' };
+      if (this.#hash(page, payload).equals(page.hash))
+        return { payload, final: (page.flags & FINAL) !== 0, how: 'copy' };
     }
     return null;
   }
@@ -101,10 +102,17 @@ export class BlockReader {
    * What a replica is worth by itself: page, every row's CRC, and the hash, unless `known` says that the hash in the page is that
    * of a payload seen already: then the CRCs suffice.
    */
-  async state({ map, copy }: Replica, type: RowsType, sequence: number, record: Buffer, known?: Buffer): Promise<StateOfReplica> {
+  async state(
+    { map, copy }: Replica,
+    type: RowsType,
+    sequence: number,
+    record: Buffer,
+    known?: Buffer,
+  ): Promise<StateOfReplica> {
     const place = map.planned(type, copy, sequence);
     const { recordLength } = this.#shape(type, sequence);
-    if (place < 0 || (await map.source.read(place, record.subarray(0, recordLength))) < recordLength) return { state: 'damaged' };
+    if (place < 0 || (await map.source.read(place, record.subarray(0, recordLength))) < recordLength)
+      return { state: 'damaged' };
     const page = parsePage(record.subarray(0, PAGE));
     if (!page || !this.#isPageOf(page.fields, type, sequence) || page.fields.copy !== copy) return { state: 'damaged' };
     const { k, m, rowLength, length, rowCrcs, hash } = page.fields;
@@ -113,7 +121,8 @@ export class BlockReader {
     for (let r = 0; r < k + m; r++) {
       if (crc32(rows.subarray(r * rowLength, (r + 1) * rowLength)) !== rowCrcs![r]) return { state: 'damaged' };
     }
-    if (known ? !known.equals(hash) : !this.#hash(page.fields, rows.subarray(0, length)).equals(hash)) return { state: 'damaged' };
+    if (known ? !known.equals(hash) : !this.#hash(page.fields, rows.subarray(0, length)).equals(hash))
+      return { state: 'damaged' };
     return { state: page.decoded ? 'page' : 'good', page: page.fields };
   }
 
@@ -230,9 +239,13 @@ export class BlockReader {
   }
 
   /** Hashes, row CRCs and shape of a block, from its own pages, the pages that follow, and the index. */
-  async #facts(type: RowsType, sequence: number): Promise<{ shape: Shape; hashes: Buffer[]; crcs: Uint32Array | undefined }> {
+  async #facts(
+    type: RowsType,
+    sequence: number,
+  ): Promise<{ shape: Shape; hashes: Buffer[]; crcs: Uint32Array | undefined }> {
     const votes = new Map<string, number>();
-    const vote = (hash: Buffer | undefined) => hash && votes.set(hash.toString('hex'), (votes.get(hash.toString('hex')) ?? 0) + 1);
+    const vote = (hash: Buffer | undefined) =>
+      hash && votes.set(hash.toString('hex'), (votes.get(hash.toString('hex')) ?? 0) + 1);
     const shape = this.#shape(type, sequence);
     let crcs: Uint32Array | undefined;
     for (const { fields } of await this.#pagesOf(type, sequence)) {
@@ -278,7 +291,9 @@ export class BlockReader {
   async #indexHashes(sequence: number): Promise<Buffer[]> {
     const group = Math.floor(sequence / GROUP);
     const at = 8 + 32 * (sequence % GROUP);
-    return (await this.#index(group)).filter((body) => body.length >= at + 32).map((body) => body.subarray(at, at + 32));
+    return (await this.#index(group))
+      .filter((body) => body.length >= at + 32)
+      .map((body) => body.subarray(at, at + 32));
   }
 
   /** The distinct bodies of a group's INDEX records whose hash fits. */
@@ -319,7 +334,13 @@ export class BlockReader {
 }
 
 /** The body of a HEADER, INDEX or END record at an offset, if all its pages are there and its hash fits. */
-export async function readBody(map: RecordMap, offset: number, type: RecordType, sequence: number | null, fileId: Buffer): Promise<Buffer | null> {
+export async function readBody(
+  map: RecordMap,
+  offset: number,
+  type: RecordType,
+  sequence: number | null,
+  fileId: Buffer,
+): Promise<Buffer | null> {
   const first = (await pageAt(map.source, offset))?.fields;
   const fits = (f: PageFields | undefined, i: number) =>
     f?.type === type && f.page === i && (sequence === null || f.sequence === sequence) && f.fileId.equals(fileId);

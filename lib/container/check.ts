@@ -1,10 +1,10 @@
 /** The whole of a container, looked at: both copies of every block, all parity and every table, healing on the way. */
 import { blockHash, chainHash } from '../crypto/hash.ts';
-import { parityCount, groupSize } from '../format/layout.ts';
+import { DamageError } from '../errors.ts';
+import { groupSize, parityCount } from '../format/layout.ts';
 import { FINAL, FULL_RECORD, GROUP, PAGE, RecordType } from '../format/limits.ts';
 import { bodyPages } from '../format/page.ts';
 import type { Slot } from '../memory.ts';
-import { DamageError } from '../errors.ts';
 import type { Replica } from './block-reader.ts';
 import { pageAt } from './pages.ts';
 import type { ContainerReader, ReadBlock } from './reader.ts';
@@ -31,7 +31,15 @@ export interface Tally {
 
 export function newTally(fileId: Buffer): Tally {
   const health = (): Health => ({ total: 0, good: 0, healed: 0 });
-  return { copyA: health(), copyB: health(), outerParity: health(), tables: health(), rebuilt: 0, lost: [], chain: fileId };
+  return {
+    copyA: health(),
+    copyB: health(),
+    outerParity: health(),
+    tables: health(),
+    rebuilt: 0,
+    lost: [],
+    chain: fileId,
+  };
 }
 
 /** What is not as it was written. */
@@ -45,7 +53,11 @@ export function isDamaged(t: Tally): boolean {
  *
  * @throws DamageError naming all lost blocks, at the end; TruncatedError for a file without one
  */
-export async function* checkBlocks(reader: ContainerReader, tally: Tally, take: () => Slot): AsyncGenerator<ReadBlock & { type: 2; slot: Slot }> {
+export async function* checkBlocks(
+  reader: ContainerReader,
+  tally: Tally,
+  take: () => Slot,
+): AsyncGenerator<ReadBlock & { type: 2; slot: Slot }> {
   const scratch = Buffer.allocUnsafeSlow(FULL_RECORD);
   const { count } = reader.extent;
   for (let i = 0; i < count; i++) {
@@ -64,7 +76,13 @@ export async function* checkBlocks(reader: ContainerReader, tally: Tally, take: 
 
 type HashedBlock = ReadBlock & { hash: Buffer };
 
-async function checkBlock(reader: ContainerReader, tally: Tally, i: number, record: Buffer, scratch: Buffer): Promise<HashedBlock | null> {
+async function checkBlock(
+  reader: ContainerReader,
+  tally: Tally,
+  i: number,
+  record: Buffer,
+  scratch: Buffer,
+): Promise<HashedBlock | null> {
   let block: HashedBlock | null = null;
   let hash: Buffer | undefined;
   const damaged: Health[] = [];
@@ -77,7 +95,12 @@ async function checkBlock(reader: ContainerReader, tally: Tally, i: number, reco
     else damaged.push(health);
     if (block || state === 'damaged' || !page) continue;
     hash = page.hash;
-    block = { sequence: i, final: (page.flags & FINAL) !== 0, payload: record.subarray(PAGE, PAGE + page.length), hash };
+    block = {
+      sequence: i,
+      final: (page.flags & FINAL) !== 0,
+      payload: record.subarray(PAGE, PAGE + page.length),
+      hash,
+    };
   }
   if (!block) {
     const read = await reader.read(i, record).catch((error) => {
@@ -124,7 +147,12 @@ async function checkTable(reader: ContainerReader, tally: Tally, type: RecordTyp
     for (let p = 0; p < pages; p++) {
       const page = await pageAt(map.source, map.planned(type, copy, sequence) + p * PAGE);
       const f = page?.fields;
-      good &&= page?.decoded === false && f?.type === type && f.sequence === sequence && f.page === p && f.fileId.equals(reader.fileId);
+      good &&=
+        page?.decoded === false &&
+        f?.type === type &&
+        f.sequence === sequence &&
+        f.page === p &&
+        f.fileId.equals(reader.fileId);
     }
     if (good) tally.tables.good++;
     else tally.tables.healed++;

@@ -84,7 +84,13 @@ function nothingLeft(sequence: number, { payload, final }: Whole): Remains {
   };
 }
 
-async function readParities(blocks: BlockReader, group: number, count: number, recovery: OuterRecovery, buffer: Buffer): Promise<Parity[]> {
+async function readParities(
+  blocks: BlockReader,
+  group: number,
+  count: number,
+  recovery: OuterRecovery,
+  buffer: Buffer,
+): Promise<Parity[]> {
   const parities: Parity[] = [];
   for (let j = 0; j < count; j++) {
     const result = await blocks.read(RecordType.PARITY, 256 * group + j, buffer);
@@ -125,7 +131,8 @@ function solveUnits(open: Failing[], parities: Parity[], recovery: OuterRecovery
     const unknown = open.filter((f) => !f.known[from]);
     const parity = parities.filter((p) => p.known[from]);
     let to = from + 1;
-    const same = (u: number) => open.every((f) => f.known[u] === f.known[from]) && parities.every((p) => p.known[u] === p.known[from]);
+    const same = (u: number) =>
+      open.every((f) => f.known[u] === f.known[from]) && parities.every((p) => p.known[u] === p.known[from]);
     while (to < UNITS && same(to)) to++;
     if (unknown.length > 0 && unknown.length <= parity.length) {
       recoverRun(unknown, parity, from, to, recovery);
@@ -146,7 +153,12 @@ function recoverRun(unknown: Failing[], parity: Parity[], from: number, to: numb
     outputs,
   );
   unknown.forEach((f, i) => {
-    outputs[i]!.copy(f.remains.rows, from * ROW_UNIT, 0, Math.min(length, f.remains.shape.k * f.remains.shape.rowLength - from * ROW_UNIT));
+    outputs[i]!.copy(
+      f.remains.rows,
+      from * ROW_UNIT,
+      0,
+      Math.min(length, f.remains.shape.k * f.remains.shape.rowLength - from * ROW_UNIT),
+    );
     recovery.add(f.index, outputs[i]!, from * ROW_UNIT);
     f.known.fill(1, from, to);
   });

@@ -104,15 +104,22 @@ function choose(source: ByteSource, records: FoundRecord[], wanted: string | und
   if (wanted) {
     const match = [...counts.keys()].find((id) => id.startsWith(wanted));
     if (match) return Buffer.from(match, 'hex');
-    throw new FormatError('ERR_FORMAT_SEVERAL', `${source.name} holds no backup ${wanted}. It holds ${[...counts.keys()].map(short).join(', ')}.`);
+    throw new FormatError(
+      'ERR_FORMAT_SEVERAL',
+      `${source.name} holds no backup ${wanted}. It holds ${[...counts.keys()].map(short).join(', ')}.`,
+    );
   }
   const ranked = [...counts].sort((a, b) => b[1].records - a[1].records);
   const whole = ranked.filter(([, c]) => c.header && c.end);
   if (whole.length > 1) {
     const names = whole.map(([id]) => short(id)).join(', ');
-    throw new FormatError('ERR_FORMAT_SEVERAL', `${source.name} holds ${whole.length} backups: ${names}. Choose one with --file-id (fileId).`, {
-      facts: { fileIds: whole.map(([id]) => id) },
-    });
+    throw new FormatError(
+      'ERR_FORMAT_SEVERAL',
+      `${source.name} holds ${whole.length} backups: ${names}. Choose one with --file-id (fileId).`,
+      {
+        facts: { fileIds: whole.map(([id]) => id) },
+      },
+    );
   }
   return Buffer.from((whole[0] ?? ranked[0]!)[0], 'hex');
 }
@@ -147,7 +154,9 @@ export function unknown(source: ByteSource, fileId: Buffer, half: 0 | 1): Identi
 
 /** The error for a backup whose keys are gone. */
 export function noHeader(identities: Identity[]): DamageError {
-  const sequences = identities.flatMap((i) => i.map.records.filter((r) => r.type === RecordType.DATA).map((r) => r.sequence));
+  const sequences = identities.flatMap((i) =>
+    i.map.records.filter((r) => r.type === RecordType.DATA).map((r) => r.sequence),
+  );
   const blocks = [...new Set(sequences)].sort((a, b) => a - b);
   return new DamageError(
     'ERR_DAMAGE_NO_HEADER',
@@ -157,11 +166,18 @@ export function noHeader(identities: Identity[]): DamageError {
 }
 
 function tooNew(major: number): FormatError {
-  return new FormatError('ERR_FORMAT_NEWER', `This backup has format version ${major}; this program reads up to ${MAJOR}. Update mikro-orm-dbs.`, {
-    facts: { major },
-  });
+  return new FormatError(
+    'ERR_FORMAT_NEWER',
+    `This backup has format version ${major}; this program reads up to ${MAJOR}. Update mikro-orm-dbs.`,
+    {
+      facts: { major },
+    },
+  );
 }
 
 function notDbs(source: ByteSource): FormatError {
-  return new FormatError('ERR_FORMAT_NOT_DBS', `${source.name} is not a .dbs backup: nothing in it looks like one. Check the path.`);
+  return new FormatError(
+    'ERR_FORMAT_NOT_DBS',
+    `${source.name} is not a .dbs backup: nothing in it looks like one. Check the path.`,
+  );
 }

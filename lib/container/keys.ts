@@ -1,6 +1,6 @@
 /** Keys of one file: made for a writer, opened for a reader (SPEC.md section 6). */
 import { randomBytes } from 'node:crypto';
-import { aeadKey, type AeadKey } from '../crypto/aead.ts';
+import { type AeadKey, aeadKey } from '../crypto/aead.ts';
 import { fileIdOf, hkdf, hmac } from '../crypto/hash.ts';
 import { DEFAULT_KDF, deriveKey } from '../crypto/kdf.ts';
 import {
@@ -15,7 +15,14 @@ import {
 } from '../crypto/key-wrap.ts';
 import { ConfigError, NoKeyMatchError, TamperError, WrongPassphraseError } from '../errors.ts';
 import { type Header, writeCore, writeHeaderUnsigned } from '../format/header.ts';
-import { closeSlot, kdfOutOfBounds, type KdfParameters, passphraseSlotHead, readSlot, recipientSlotHead } from '../format/key-slot.ts';
+import {
+  closeSlot,
+  type KdfParameters,
+  kdfOutOfBounds,
+  passphraseSlotHead,
+  readSlot,
+  recipientSlotHead,
+} from '../format/key-slot.ts';
 import { type LayoutName, MAX_SLOTS, MAX_TRIED_SLOTS } from '../format/limits.ts';
 
 /** Who shall be able to open a backup. At least one; at most 16 in all, of which 4 passphrases. */
@@ -75,7 +82,10 @@ export async function createSlots(keys: SealingKeys, fileId: Buffer, dataKey: Bu
     throw new ConfigError('ERR_KEY_NONE', 'Nobody could open this backup. Give a passphrase or a recipient.');
   }
   if (passphrases.length > MAX_TRIED_SLOTS || passphrases.length + recipients.length > MAX_SLOTS) {
-    throw new ConfigError('ERR_KEY_TOO_MANY', 'A backup has at most 16 key slots, of which 4 for passphrases. Name fewer.');
+    throw new ConfigError(
+      'ERR_KEY_TOO_MANY',
+      'A backup has at most 16 key slots, of which 4 for passphrases. Name fewer.',
+    );
   }
   const slots: Buffer[] = [];
   for (const passphrase of passphrases) {
@@ -87,7 +97,8 @@ export async function createSlots(keys: SealingKeys, fileId: Buffer, dataKey: Bu
   for (const recipient of recipients) {
     const ephemeral = generateX25519();
     const shared = x25519(ephemeral.secret, recipient);
-    if (!shared) throw new ConfigError('ERR_KEY_BAD_RECIPIENT', 'This is not a usable X25519 public key. Check the recipient.');
+    if (!shared)
+      throw new ConfigError('ERR_KEY_BAD_RECIPIENT', 'This is not a usable X25519 public key. Check the recipient.');
     const derived = recipientSlotKeys(shared, fileId, ephemeral.public, recipient);
     const head = Buffer.concat([recipientSlotHead(ephemeral.public), derived.commitment]);
     slots.push(closeSlot(head, wrapDataKey(derived, fileId, head, dataKey)));
@@ -137,7 +148,10 @@ export async function openFileKeys(headers: Header[], fileId: Buffer, keys: Open
   }
   const kinds = new Set(headers.flatMap((h) => h.slots.map((s) => readSlot(s).kind)));
   if (keys.passphrase !== undefined && kinds.has('passphrase')) {
-    throw new WrongPassphraseError('ERR_KEY_WRONG_PASSPHRASE', 'Wrong passphrase. The backup itself was not judged; try again.');
+    throw new WrongPassphraseError(
+      'ERR_KEY_WRONG_PASSPHRASE',
+      'Wrong passphrase. The backup itself was not judged; try again.',
+    );
   }
   throw new NoKeyMatchError(
     'ERR_KEY_NO_MATCH',

@@ -1,7 +1,7 @@
 /** Pages from a source: read, and decoded where they are damaged. */
 import { decodePage } from '../erasure/page.ts';
 import { PAGE } from '../format/limits.ts';
-import { MAGIC, pageIntact, type PageFields, readPage, TAIL_MAGIC_AT } from '../format/page.ts';
+import { MAGIC, type PageFields, pageIntact, readPage, TAIL_MAGIC_AT } from '../format/page.ts';
 import type { ByteSource } from './source.ts';
 
 export interface FoundPage {

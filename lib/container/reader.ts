@@ -7,7 +7,7 @@ import { blockShape } from '../format/page.ts';
 import type { Slot } from '../memory.ts';
 import { BlockReader, type How, isWhole, readBody } from './block-reader.ts';
 import { healGroup } from './group-healer.ts';
-import { identify, type Identity, leastExtent, noHeader, unknown } from './identify.ts';
+import { type Identity, identify, leastExtent, noHeader, unknown } from './identify.ts';
 import type { Extent } from './record-map.ts';
 import type { ByteSource } from './source.ts';
 
@@ -159,7 +159,11 @@ export class ContainerReader {
   }
 
   /** Blocks in order, into slots that the consumer releases. @throws as `read`; TruncatedError ERR_TRUNCATED at the end of a file that has none */
-  async *stream(take: () => Slot, from = 0, to = this.extent.count): AsyncGenerator<ReadBlock & { type: 2; slot: Slot }> {
+  async *stream(
+    take: () => Slot,
+    from = 0,
+    to = this.extent.count,
+  ): AsyncGenerator<ReadBlock & { type: 2; slot: Slot }> {
     let slot = take();
     let next: Promise<ReadBlock> | undefined;
     for (let i = from; i < to; i++) {
@@ -205,7 +209,9 @@ export class ContainerReader {
   lostBlock(block: number): LostBlock {
     const { count, lastLength } = this.extent;
     const length = block === count - 1 ? blockShape(lastLength)!.recordLength : FULL_RECORD;
-    const places = this.blocks.maps.flatMap((map) => ([0, 1] as const).map((copy) => map.planned(RecordType.DATA, copy, block)));
+    const places = this.blocks.maps.flatMap((map) =>
+      ([0, 1] as const).map((copy) => map.planned(RecordType.DATA, copy, block)),
+    );
     return { block, ranges: places.filter((p) => p >= 0).map((p): [number, number] => [p, p + length]) };
   }
 
@@ -254,4 +260,3 @@ function distinct(headers: Header[]): Header[] {
   const unique = headers.filter((h, i) => headers.findIndex((o) => o.bytes.equals(h.bytes)) === i);
   return unique.sort((a, b) => b.generation - a.generation);
 }
-

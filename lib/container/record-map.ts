@@ -1,6 +1,7 @@
 /** Where the records of one source stand: predicted where the file is as it was written, found by scanning where it is not. */
-import { GROUP, GROUP_PARITY, type LayoutName, RecordType } from '../format/limits.ts';
+
 import { type Plan, plan } from '../format/layout.ts';
+import { GROUP, GROUP_PARITY, type LayoutName, RecordType } from '../format/limits.ts';
 import { type FoundRecord, scan } from './scan.ts';
 import type { ByteSource } from './source.ts';
 

@@ -15,7 +15,8 @@ export function bufferSource(bytes: Buffer, name = 'memory'): ByteSource {
   return {
     name,
     size: bytes.length,
-    read: async (offset, into) => (offset < 0 || offset >= bytes.length ? 0 : bytes.copy(into, 0, offset, offset + into.length)),
+    read: async (offset, into) =>
+      offset < 0 || offset >= bytes.length ? 0 : bytes.copy(into, 0, offset, offset + into.length),
     close: async () => {},
   };
 }

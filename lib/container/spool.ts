@@ -58,7 +58,8 @@ export class Spool implements ByteSource {
 export async function spool(stream: Readable, name?: string): Promise<ByteSource> {
   const file = await Spool.create(name);
   try {
-    for await (const chunk of stream) await file.append(Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk as Uint8Array));
+    for await (const chunk of stream)
+      await file.append(Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk as Uint8Array));
     return file;
   } catch (error) {
     await file.close();

@@ -19,7 +19,14 @@ function nonceOf(index: number, final: boolean): Buffer {
 }
 
 /** Seals `plaintext` into `out` (as long as the plaintext, plus 16 bytes of tag). Both may be the same memory. */
-export function sealSegment(key: AeadKey, fileId: Buffer, index: number, final: boolean, plaintext: Buffer, out: Buffer): void {
+export function sealSegment(
+  key: AeadKey,
+  fileId: Buffer,
+  index: number,
+  final: boolean,
+  plaintext: Buffer,
+  out: Buffer,
+): void {
   const cipher = createCipheriv('aes-256-gcm', key, nonceOf(index, final));
   cipher.setAAD(fileId);
   for (let at = 0; at < plaintext.length; at += PIECE) cipher.update(plaintext.subarray(at, at + PIECE)).copy(out, at);
@@ -31,12 +38,20 @@ export function sealSegment(key: AeadKey, fileId: Buffer, index: number, final: 
  * Opens a payload into `out` (16 bytes shorter). Returns whether the tag verified; where it did not, `out` holds zeros: nothing
  * unauthenticated leaves this function.
  */
-export function openSegment(key: AeadKey, fileId: Buffer, index: number, final: boolean, payload: Buffer, out: Buffer): boolean {
+export function openSegment(
+  key: AeadKey,
+  fileId: Buffer,
+  index: number,
+  final: boolean,
+  payload: Buffer,
+  out: Buffer,
+): boolean {
   const length = payload.length - TAG;
   const decipher = createDecipheriv('aes-256-gcm', key, nonceOf(index, final));
   decipher.setAAD(fileId);
   decipher.setAuthTag(payload.subarray(length));
-  for (let at = 0; at < length; at += PIECE) decipher.update(payload.subarray(at, Math.min(at + PIECE, length))).copy(out, at);
+  for (let at = 0; at < length; at += PIECE)
+    decipher.update(payload.subarray(at, Math.min(at + PIECE, length))).copy(out, at);
   try {
     decipher.final();
     return true;

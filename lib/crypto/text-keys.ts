@@ -15,7 +15,12 @@ export function encodeSecretKey(key: Buffer): string {
 
 /** @throws ConfigError ERR_KEY_BAD_RECIPIENT */
 export function parsePublicKey(text: string): Buffer {
-  return parse(text.trim(), PUBLIC, 'ERR_KEY_BAD_RECIPIENT', 'This is not a recipient. One looks like dbs1… and is printed by `dbs keys new`.');
+  return parse(
+    text.trim(),
+    PUBLIC,
+    'ERR_KEY_BAD_RECIPIENT',
+    'This is not a recipient. One looks like dbs1… and is printed by `dbs keys new`.',
+  );
 }
 
 /** One secret key a line; empty lines and lines that begin with # do not count. @throws ConfigError ERR_KEY_BAD_IDENTITY */
@@ -23,7 +28,9 @@ export function parseIdentities(text: string): Buffer[] {
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const keys = lines
     .filter((line) => line && !line.startsWith('#'))
-    .map((line) => parse(line, SECRET, 'ERR_KEY_BAD_IDENTITY', 'The identity file holds a line that is no DBS-SECRET-KEY-1….'));
+    .map((line) =>
+      parse(line, SECRET, 'ERR_KEY_BAD_IDENTITY', 'The identity file holds a line that is no DBS-SECRET-KEY-1….'),
+    );
   if (keys.length > 0) return keys;
   throw new ConfigError('ERR_KEY_BAD_IDENTITY', 'The identity file holds no secret key. `dbs keys new` makes one.');
 }

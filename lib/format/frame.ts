@@ -64,7 +64,8 @@ export function readFrameHead(b: Buffer, at = 0): FrameHead | string {
   if (head.codec === 0 && head.codedLength !== head.rawLength) return 'a stored frame has two lengths';
   // Compressors add a little to what they cannot shrink; a writer then stores instead.
   if (head.codedLength > MAX_FRAME + 4096) return `a frame claims ${head.codedLength} coded bytes`;
-  if (head.type === 0 || (head.type > FrameType.PAD && head.type < FIRST_OPTIONAL_TYPE)) return `frame type ${head.type} is unknown`;
+  if (head.type === 0 || (head.type > FrameType.PAD && head.type < FIRST_OPTIONAL_TYPE))
+    return `frame type ${head.type} is unknown`;
   return head;
 }
 

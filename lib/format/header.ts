@@ -1,4 +1,6 @@
 /** HEADER and END bodies: bytes to values and back (SPEC.md section 6). No cryptography here. */
+
+import { countOf } from './layout.ts';
 import {
   DELAY,
   FULL_PAYLOAD,
@@ -12,7 +14,6 @@ import {
   PARITY_ROWS,
   SEGMENT,
 } from './limits.ts';
-import { countOf } from './layout.ts';
 
 export const CORE = 96;
 export const SLOT = 120;
@@ -72,7 +73,11 @@ export function writeCore(core: Core): Buffer {
 export function readCore(b: Buffer): Core | null {
   const name = (Object.keys(Layout) as LayoutName[]).find((n) => Layout[n] === b[10]);
   if (b.length < CORE || !name) return null;
-  const core: Core = { layout: name, fileSalt: Buffer.from(b.subarray(32, 64)), commitment: Buffer.from(b.subarray(64, 96)) };
+  const core: Core = {
+    layout: name,
+    fileSalt: Buffer.from(b.subarray(32, 64)),
+    commitment: Buffer.from(b.subarray(64, 96)),
+  };
   const expected = writeCore(core);
   const fixed: [number, number][] = [
     [0, 10],
@@ -109,7 +114,13 @@ export function readHeader(body: Buffer): Header | null {
   };
 }
 
-export function writeEnd(end: { count: number; totalPayload: number; groups: number; chain: Buffer; headerBytes: Buffer }): Buffer {
+export function writeEnd(end: {
+  count: number;
+  totalPayload: number;
+  groups: number;
+  chain: Buffer;
+  headerBytes: Buffer;
+}): Buffer {
   const head = Buffer.alloc(END_HEAD);
   head.writeBigUInt64BE(BigInt(end.count), 0);
   head.writeBigUInt64BE(BigInt(end.totalPayload), 8);

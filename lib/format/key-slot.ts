@@ -84,8 +84,10 @@ export function readSlot(b: Buffer): KeySlot {
 export function kdfOutOfBounds(k: KdfParameters): string | null {
   const b = KDF_BOUNDS;
   const within = (v: number, lo: number, hi: number) => Number.isInteger(v) && v >= lo && v <= hi;
-  if (!within(k.iterations, b.minIterations, b.maxIterations)) return `iterations must be ${b.minIterations} to ${b.maxIterations}`;
-  if (!within(k.memoryKiB, b.minMemoryKiB, b.maxMemoryKiB)) return `memory must be ${b.minMemoryKiB} to ${b.maxMemoryKiB} KiB`;
+  if (!within(k.iterations, b.minIterations, b.maxIterations))
+    return `iterations must be ${b.minIterations} to ${b.maxIterations}`;
+  if (!within(k.memoryKiB, b.minMemoryKiB, b.maxMemoryKiB))
+    return `memory must be ${b.minMemoryKiB} to ${b.maxMemoryKiB} KiB`;
   if (!within(k.parallelism, b.minParallelism, b.maxParallelism)) {
     return `parallelism must be ${b.minParallelism} to ${b.maxParallelism}`;
   }

@@ -100,7 +100,10 @@ export interface Plan {
  */
 export function plan(layout: LayoutName, count: number, lastLength: number, copy: 0 | 1 = 0): Plan {
   const groups = Math.ceil(count / GROUP);
-  const pair = (n: number): [Float64Array, Float64Array] => [new Float64Array(n).fill(-1), new Float64Array(n).fill(-1)];
+  const pair = (n: number): [Float64Array, Float64Array] => [
+    new Float64Array(n).fill(-1),
+    new Float64Array(n).fill(-1),
+  ];
   const result: Plan = {
     size: 0,
     data: pair(count),

@@ -1,6 +1,16 @@
 /** The 4096-byte page that opens every record: fields to bytes and back (SPEC.md section 3). No parity here: see lib/erasure. */
 import { crc32 } from 'node:zlib';
-import { BODY_AT, BODY_SLICE, GROUP, GROUP_PARITY, MAJOR, MINOR, PAGE, PAGE_CONTENT, type RecordType } from './limits.ts';
+import {
+  BODY_AT,
+  BODY_SLICE,
+  GROUP,
+  GROUP_PARITY,
+  MAJOR,
+  MINOR,
+  PAGE,
+  PAGE_CONTENT,
+  type RecordType,
+} from './limits.ts';
 
 export const MAGIC = Buffer.from([0x89, 0x44, 0x42, 0x53, 0x32, 0x0d, 0x0a, 0x1a]);
 /** Where a page repeats the magic: its last 16 bytes are magic and the head of the fileID. */

@@ -86,6 +86,8 @@ export interface EntityCounts {
 }
 
 export interface TableWriter {
+  /** Rows that stood in the table before. */
+  readonly before: number;
   /** Cells in the source's column order. Throws RestoreError (unique clash, constraint), FormatError (bad cell). */
   write(rows: Cell[][]): Promise<void>;
   /** All rows were written: settles deferred ones and says what happened. */

@@ -32,6 +32,8 @@ export interface RowTargetOptions {
   allowDrift?: boolean;
   /** Foreign keys without their row are accepted: for a source that has such rows itself. */
   allowDangling?: boolean;
+  /** Refuse tables that hold rows: what is salvaged must not meet anything. */
+  requireEmpty?: boolean;
   /** Aborting destroys the stream with the signal's reason and takes everything back. */
   signal?: AbortSignal;
 }
@@ -208,6 +210,7 @@ export class RowTarget extends Writable {
       const plan = plans.find(({ source }) => source.stream === stream);
       const table: OpenTable = { lines: new RowLines(), rows: 0, ended: false };
       if (plan) table.writer = await writer.table(plan);
+      if (table.writer?.before && this.#options.requireEmpty) throw notEmpty(plan!.target.table);
       this.#tables.set(stream, table);
     }
   }
@@ -272,6 +275,14 @@ export class RowTarget extends Writable {
     await writer?.rollback();
     await writer?.close();
   }
+}
+
+function notEmpty(table: string): RestoreError {
+  return new RestoreError(
+    'ERR_RESTORE_NOT_EMPTY',
+    `The table "${table}" holds rows. A damaged backup is salvaged into an empty database only: make a new one. Nothing was changed.`,
+    { facts: { table } },
+  );
 }
 
 function stopped(): RestoreError {

@@ -177,16 +177,24 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 function exists(name: string): ConfigError {
-  return new ConfigError('ERR_SINK_EXISTS', `${name} exists already. Choose another name, or replace it with --force (force: true).`, {
-    facts: { path: name },
-  });
+  return new ConfigError(
+    'ERR_SINK_EXISTS',
+    `${name} exists already. Choose another name, or replace it with --force (force: true).`,
+    {
+      facts: { path: name },
+    },
+  );
 }
 
 function sinkError(error: unknown, name: string): SinkError {
   const { code } = error as NodeJS.ErrnoException;
   const options = { cause: error, facts: { path: name } };
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new SinkError('ERR_SINK_FULL', `There is no space left for ${name}. Nothing was kept; make room, or write elsewhere.`, options);
+    return new SinkError(
+      'ERR_SINK_FULL',
+      `There is no space left for ${name}. Nothing was kept; make room, or write elsewhere.`,
+      options,
+    );
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new SinkError('ERR_SINK_DENIED', `${name} may not be written. Check the folder's permissions.`, options);
@@ -194,7 +202,11 @@ function sinkError(error: unknown, name: string): SinkError {
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return new SinkError('ERR_SINK_NOT_FOUND', `The folder of ${name} does not exist. Create it first.`, options);
   }
-  return new SinkError('ERR_SINK_WRITE', `${name} could not be written (${code ?? 'unknown error'}). Nothing was kept.`, options);
+  return new SinkError(
+    'ERR_SINK_WRITE',
+    `${name} could not be written (${code ?? 'unknown error'}). Nothing was kept.`,
+    options,
+  );
 }
 
 function sourceError(error: unknown, path: string): SourceError {

@@ -20,7 +20,8 @@ export class MemorySink implements Sink {
     const waiting: (() => void)[] = [];
     const stream = new Writable({
       write: (chunk: Buffer, _encoding, callback) => {
-        if (length + chunk.length > bytes.length) bytes = Buffer.concat([bytes, Buffer.alloc(bytes.length + chunk.length)]);
+        if (length + chunk.length > bytes.length)
+          bytes = Buffer.concat([bytes, Buffer.alloc(bytes.length + chunk.length)]);
         chunk.copy(bytes, length);
         length += chunk.length;
         recycle(chunk);
@@ -29,7 +30,8 @@ export class MemorySink implements Sink {
       },
     });
     const readBack = async (offset: number, into: Buffer): Promise<number> => {
-      while (offset + into.length > length && !stream.writableEnded) await new Promise<void>((wake) => waiting.push(wake));
+      while (offset + into.length > length && !stream.writableEnded)
+        await new Promise<void>((wake) => waiting.push(wake));
       return bytes.copy(into, 0, offset, Math.min(length, offset + into.length));
     };
     return {

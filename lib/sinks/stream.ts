@@ -6,7 +6,8 @@ import type { Sink } from './sink.ts';
 
 /** A sink that appends to `output` and ends it, unless it is a standard stream, which cannot be ended. */
 export function streamSink(output: Writable, name = 'stream'): Sink {
-  const failed = (cause: Error) => new SinkError('ERR_SINK_WRITE', `${name} was closed before everything was written (${cause.message}).`, { cause });
+  const failed = (cause: Error) =>
+    new SinkError('ERR_SINK_WRITE', `${name} was closed before everything was written (${cause.message}).`, { cause });
   return {
     name,
     create: async () => ({

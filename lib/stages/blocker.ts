@@ -9,7 +9,14 @@ import type { Block, Segment } from './blocks.ts';
 import { Stage } from './stage.ts';
 
 /** A payload in a slot's rows, padded with zeros, with its hash and the CRCs of its data rows. Parity rows are left undefined. */
-export function blockOf(type: Block['type'], sequence: number, final: boolean, payload: Buffer, slot: Slot, fileId: Buffer): Block {
+export function blockOf(
+  type: Block['type'],
+  sequence: number,
+  final: boolean,
+  payload: Buffer,
+  slot: Slot,
+  fileId: Buffer,
+): Block {
   const shape = blockShape(payload.length);
   if (!shape) throw new FormatError('ERR_FORMAT_BLOCK', `No block holds ${payload.length} bytes.`);
   const { k, m, rowLength } = shape;

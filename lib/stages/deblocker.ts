@@ -24,7 +24,10 @@ export class Deblocker extends Stage<VerifiedBlock, Segment> {
   protected override accept(block: VerifiedBlock): void | Promise<void> {
     if (block.type !== RecordType.DATA) return;
     if (block.sequence !== this.#next) {
-      throw new TruncatedError('ERR_TRUNCATED_BLOCKS', `Block ${this.#next} is missing: block ${block.sequence} came in its place.`);
+      throw new TruncatedError(
+        'ERR_TRUNCATED_BLOCKS',
+        `Block ${this.#next} is missing: block ${block.sequence} came in its place.`,
+      );
     }
     this.#next++;
     const { sequence: index, final, payload, slot } = block;

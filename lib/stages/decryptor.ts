@@ -70,7 +70,10 @@ export class Decryptor extends Stage<Segment, Buffer> {
 
   protected override finish(): void {
     if (!this.#final) {
-      throw new TruncatedError('ERR_TRUNCATED_STREAM', `The encrypted stream ends after segment ${this.#next - 1}, which is not its last.`);
+      throw new TruncatedError(
+        'ERR_TRUNCATED_STREAM',
+        `The encrypted stream ends after segment ${this.#next - 1}, which is not its last.`,
+      );
     }
   }
 }

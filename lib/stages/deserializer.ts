@@ -15,7 +15,10 @@ export function decodeBody(head: FrameHead, body: Buffer): Buffer {
   const options = { maxOutputLength: Math.max(1, head.rawLength) };
   const zstd = (zlib as { zstdDecompressSync?: ZstdDecompress }).zstdDecompressSync;
   if (head.codec === Codec.zstd && !zstd) {
-    throw new ConfigError('ERR_CONFIG_NO_ZSTD', 'This backup is compressed with Zstandard: restore it with Node.js 22.15 or later.');
+    throw new ConfigError(
+      'ERR_CONFIG_NO_ZSTD',
+      'This backup is compressed with Zstandard: restore it with Node.js 22.15 or later.',
+    );
   }
   let raw: Buffer;
   try {
@@ -103,7 +106,8 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
     this.#frames.push(chunk);
     for (let frame = this.#frames.next(); frame; frame = this.#frames.next()) {
       const { head, body } = frame;
-      if (head.ordinal !== this.#ordinal++) throw disorder(`frame ${head.ordinal} stands where frame ${this.#ordinal - 1} belongs`);
+      if (head.ordinal !== this.#ordinal++)
+        throw disorder(`frame ${head.ordinal} stands where frame ${this.#ordinal - 1} belongs`);
       if (head.type >= FIRST_OPTIONAL_TYPE) continue;
       const item = this.#item(head, decodeBody(head, body));
       if (item) await this.send(item);
@@ -111,7 +115,8 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
   }
 
   protected override finish(): void {
-    if (!this.#ended || !this.#frames.empty) throw new TruncatedError('ERR_TRUNCATED_STREAM', 'The stream ends before its END frame.');
+    if (!this.#ended || !this.#frames.empty)
+      throw new TruncatedError('ERR_TRUNCATED_STREAM', 'The stream ends before its END frame.');
   }
 
   #item(head: FrameHead, raw: Buffer): BackupItem | null {
@@ -209,7 +214,9 @@ function json<T>(raw: Buffer): T {
 }
 
 function malformed(what: string, cause?: unknown): FormatError {
-  return new FormatError('ERR_STREAM_FRAME', `The decrypted stream is not one that this program writes: ${what}.`, { cause });
+  return new FormatError('ERR_STREAM_FRAME', `The decrypted stream is not one that this program writes: ${what}.`, {
+    cause,
+  });
 }
 
 function disorder(what: string): FormatError {
@@ -217,5 +224,8 @@ function disorder(what: string): FormatError {
 }
 
 function unlike(what: string): FormatError {
-  return new FormatError('ERR_STREAM_HASH', `The decrypted stream contradicts itself: count or hash of ${what} does not match its content.`);
+  return new FormatError(
+    'ERR_STREAM_HASH',
+    `The decrypted stream contradicts itself: count or hash of ${what} does not match its content.`,
+  );
 }

@@ -5,8 +5,8 @@ import { writeEnd } from '../format/header.ts';
 import { afterEnd, order, recordLength } from '../format/layout.ts';
 import { DELAY, FINAL, GROUP, Layout, type LayoutName, RecordType } from '../format/limits.ts';
 import { lease } from '../memory.ts';
-import { PageSealer } from './page-sealer.ts';
 import { type Block, type Encoded, type GroupIndex, type SlotPool, takeSlot } from './blocks.ts';
+import { PageSealer } from './page-sealer.ts';
 import { Stage } from './stage.ts';
 
 /** Fills `into` with what was written at `offset`, once it has reached the sink; resolves to the bytes read. */
@@ -165,14 +165,24 @@ export class DualCopyInterleaver extends Stage<Encoded, Buffer> {
 
   async #readBack(at: number, into: Buffer): Promise<Buffer> {
     const { readBack } = this.#options;
-    if (!readBack) throw new SinkError('ERR_SINK_NO_READBACK', 'The tandem layout needs a sink that can be read back. Use `interleaved`.');
+    if (!readBack)
+      throw new SinkError(
+        'ERR_SINK_NO_READBACK',
+        'The tandem layout needs a sink that can be read back. Use `interleaved`.',
+      );
     if ((await readBack(at, into)) !== into.length) throw readBackFailed(at);
     return into;
   }
 
   async #rows({ block, chain, previous }: Remembered, copy: 0 | 1, last: boolean): Promise<void> {
     const sequence = block.sequence;
-    const { page, padding } = this.#sealer.rows(block, { copy, sequence, flags: block.final ? FINAL : 0, chain, previous });
+    const { page, padding } = this.#sealer.rows(block, {
+      copy,
+      sequence,
+      flags: block.final ? FINAL : 0,
+      chain,
+      previous,
+    });
     await this.send(page);
     const rows = block.slot.rows.subarray(0, block.rows.length + padding);
     rows.fill(0, block.rows.length);

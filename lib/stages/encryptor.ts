@@ -45,7 +45,8 @@ export class Encryptor extends Stage<Buffer, Segment> {
   }
 
   protected override async finish(): Promise<void> {
-    if (this.#filled === 0) throw new SourceError('ERR_SOURCE_EMPTY', 'There is no stream to encrypt: not even its END frame came.');
+    if (this.#filled === 0)
+      throw new SourceError('ERR_SOURCE_EMPTY', 'There is no stream to encrypt: not even its END frame came.');
     await this.#seal(true);
   }
 

@@ -6,7 +6,14 @@
  *
  * `createFileKeys` and `openFileKeys` make what they need to know of a file's keys.
  */
-export { createFileKeys, type FileKeys, type OpenedKeys, openFileKeys, type OpeningKeys, type SealingKeys } from '../container/keys.ts';
+export {
+  createFileKeys,
+  type FileKeys,
+  type OpenedKeys,
+  type OpeningKeys,
+  openFileKeys,
+  type SealingKeys,
+} from '../container/keys.ts';
 export type * from '../format/items.ts';
 export { recycle } from '../memory.ts';
 export { Blocker } from './blocker.ts';

@@ -3,7 +3,15 @@ import { crc32 } from 'node:zlib';
 import { blockHash } from '../crypto/hash.ts';
 import { sharedKernel } from '../erasure/kernel/index.ts';
 import { BODY_SLICE, PAGE, PAGE_CONTENT, type RecordType } from '../format/limits.ts';
-import { blockShape, bodyPages, pageIntact, type PageFields, readPage, TAIL_MAGIC_AT, writePage } from '../format/page.ts';
+import {
+  blockShape,
+  bodyPages,
+  type PageFields,
+  pageIntact,
+  readPage,
+  TAIL_MAGIC_AT,
+  writePage,
+} from '../format/page.ts';
 import type { Block } from './blocks.ts';
 
 /** What the place in the file adds to a block. */

@@ -37,15 +37,21 @@ export class RSDecoder extends Stage<Encoded, Block> {
       const bad = badRows(block.rows, block.rowCrcs, block.rowLength);
       if (bad.length <= PARITY_ROWS) recoverRows(block.rows, block.k, block.rowLength, bad);
       if (!this.#matches(block)) {
-        throw new DamageError('ERR_DAMAGE_BLOCK', `Block ${block.sequence} has ${bad.length} bad rows; one copy corrects 16.`, {
-          blocks: [{ block: block.sequence, ranges: [] }],
-        });
+        throw new DamageError(
+          'ERR_DAMAGE_BLOCK',
+          `Block ${block.sequence} has ${bad.length} bad rows; one copy corrects 16.`,
+          {
+            blocks: [{ block: block.sequence, ranges: [] }],
+          },
+        );
       }
     }
     return this.send(block);
   }
 
   #matches(block: Block): boolean {
-    return blockHash(this.#fileId, block.type, block.sequence, block.final ? FINAL : 0, block.payload).equals(block.hash);
+    return blockHash(this.#fileId, block.type, block.sequence, block.final ? FINAL : 0, block.payload).equals(
+      block.hash,
+    );
   }
 }

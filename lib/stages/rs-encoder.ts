@@ -1,8 +1,8 @@
 /** Parity: 16 rows for each block, and the outer parity blocks of each group (SPEC.md sections 2, 4 and 5). */
 import { crc32 } from 'node:zlib';
 import { type ErasureKernel, OuterParity, sharedKernel } from '../erasure/kernel/index.ts';
-import { GROUP, PARITY_ROWS, RecordType } from '../format/limits.ts';
 import { indexLength, parityCount } from '../format/layout.ts';
+import { GROUP, PARITY_ROWS, RecordType } from '../format/limits.ts';
 import { blockOf } from './blocker.ts';
 import { type Block, type Encoded, type SlotPool, takeSlot } from './blocks.ts';
 import { Stage } from './stage.ts';
@@ -62,7 +62,14 @@ export class RSEncoder extends Stage<Block, Encoded> {
       const slot = takeSlot(this.#pool);
       const parity = outer.parity(j);
       slot.rows.set(parity);
-      const block = blockOf(RecordType.PARITY, 256 * group + j, false, slot.rows.subarray(0, parity.length), slot, this.#fileId);
+      const block = blockOf(
+        RecordType.PARITY,
+        256 * group + j,
+        false,
+        slot.rows.subarray(0, parity.length),
+        slot,
+        this.#fileId,
+      );
       this.#addParityRows(block);
       await this.send(block);
     }

@@ -3,10 +3,10 @@ import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { RunningHash } from '../crypto/hash.ts';
 import { ConfigError, SourceError } from '../errors.ts';
-import { Codec, type CodecName, CONTINUED, FrameType, MORE, padBody, writeFrame } from '../format/frame.ts';
+import { CONTINUED, Codec, type CodecName, FrameType, MORE, padBody, writeFrame } from '../format/frame.ts';
 import type { BackupItem, EndItem, FileBeginItem, SchemaItem } from '../format/items.ts';
 import { MAX_FRAME } from '../format/limits.ts';
-import { TocPage, type TocEntry } from '../format/toc.ts';
+import { type TocEntry, TocPage } from '../format/toc.ts';
 import { Stage } from './stage.ts';
 
 export interface SerializerOptions {
@@ -51,9 +51,13 @@ function compressor(name: CodecName): Compress | undefined {
     const deflate = promisify(zlib.deflateRaw) as (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>;
     return (data) => deflate(data, { level: 1, memLevel: 9 });
   }
-  const zstd = (zlib as { zstdCompress?: (d: Uint8Array, cb: (e: Error | null, r: Buffer) => void) => void }).zstdCompress;
+  const zstd = (zlib as { zstdCompress?: (d: Uint8Array, cb: (e: Error | null, r: Buffer) => void) => void })
+    .zstdCompress;
   if (!zstd) {
-    throw new ConfigError('ERR_CONFIG_NO_ZSTD', 'This Node.js has no Zstandard (it came with 22.15). Use compression "deflate".');
+    throw new ConfigError(
+      'ERR_CONFIG_NO_ZSTD',
+      'This Node.js has no Zstandard (it came with 22.15). Use compression "deflate".',
+    );
   }
   return promisify(zstd) as Compress;
 }
@@ -145,7 +149,11 @@ export class Serializer extends Stage<BackupItem, Buffer> {
       const part = data.subarray(at, at + MAX_FRAME);
       const flags = open.inLine ? CONTINUED : 0;
       open.inLine = type === FrameType.ROWS && part.at(-1) !== NEWLINE;
-      await this.#frame(type, stream, part, { flags, compress: this.#worthwhile(open, part), placed: (from) => note(open, from) });
+      await this.#frame(type, stream, part, {
+        flags,
+        compress: this.#worthwhile(open, part),
+        placed: (from) => note(open, from),
+      });
     }
   }
 
@@ -159,7 +167,8 @@ export class Serializer extends Stage<BackupItem, Buffer> {
 
   #stream(stream: number): OpenStream {
     let open = this.#open.get(stream);
-    if (!open) this.#open.set(stream, (open = { hash: new RunningHash(), from: -1, count: 0, bytes: 0, inLine: false }));
+    if (!open)
+      this.#open.set(stream, (open = { hash: new RunningHash(), from: -1, count: 0, bytes: 0, inLine: false }));
     return open;
   }
 
@@ -212,7 +221,12 @@ export class Serializer extends Stage<BackupItem, Buffer> {
     if (!this.#toc.empty) await this.#writeToc();
     const totals = { rows: this.#rows, files: this.#files, bytes: this.#bytes, skipped: this.#skipped };
     let endAt = 0;
-    await this.#json(FrameType.END, 0, { ...totals, frames: this.#ordinal, toc: this.#tocAt }, (from) => (endAt = from));
+    await this.#json(
+      FrameType.END,
+      0,
+      { ...totals, frames: this.#ordinal, toc: this.#tocAt },
+      (from) => (endAt = from),
+    );
     await this.#settle(0);
     const pad = padBody(this.#offset, endAt);
     await this.#frame(FrameType.PAD, 0, pad, { compress: { codec: Codec.none, body: pad } });
@@ -220,7 +234,8 @@ export class Serializer extends Stage<BackupItem, Buffer> {
   }
 
   protected override finish(): void {
-    if (!this.#ended) throw new SourceError('ERR_SOURCE_ORDER', 'The source ended without its `end` item: nothing is complete.');
+    if (!this.#ended)
+      throw new SourceError('ERR_SOURCE_ORDER', 'The source ended without its `end` item: nothing is complete.');
   }
 
   async #json(type: number, stream: number, value: unknown, placed?: Pending['placed']): Promise<void> {
@@ -267,5 +282,8 @@ function note(open: OpenStream, from: number): void {
 }
 
 function outOfOrder(type: string): SourceError {
-  return new SourceError('ERR_SOURCE_ORDER', `The source emitted \`${type}\` where it may not stand, or with counts that do not fit.`);
+  return new SourceError(
+    'ERR_SOURCE_ORDER',
+    `The source emitted \`${type}\` where it may not stand, or with counts that do not fit.`,
+  );
 }

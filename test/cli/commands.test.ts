@@ -1,5 +1,5 @@
 /** Every command in this process, with a library of fakes: what it asks of the library, what it says, how it ends. */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import t from 'tap';
@@ -7,7 +7,7 @@ import { Interrupted } from '../../lib/cli/exit-codes.ts';
 import type { Library } from '../../lib/cli/library.ts';
 import { DamageError, RestoreError, SourceError, WrongPassphraseError } from '../../lib/errors.ts';
 import type { BackupResult, InspectReport, RestoreResult, SealResult, ValidationReport } from '../../lib/types.ts';
-import { fakeWorld, jsonLines, Keyboard, root, runFake, Sponge } from './support.ts';
+import { fakeWorld, jsonLines, Keyboard, root, runFake, Sponge, scratch } from './support.ts';
 
 const survives = {
   burstBytes: 24_576,
@@ -54,6 +54,7 @@ const report: ValidationReport = {
   foreignBytes: 0,
   lost: [],
   authentic: null,
+  touched: null,
   problem: null,
   totals: null,
   summary: () => 'THE SUMMARY',
@@ -66,6 +67,7 @@ const restore: RestoreResult = {
   entities: [{ name: 'Shop', inserted: 1, updated: 2, untouched: 3 }],
   files: { written: 1, unchanged: 2 },
   report,
+  losses: null,
   milliseconds: 65_000,
 };
 const inspection: InspectReport = {
@@ -204,7 +206,7 @@ t.test('validate', async (t) => {
   t.strictSame(calls.validateBackup?.slice(0, 2), ['app.dbs', undefined], 'no passphrase is asked for');
   t.strictSame((calls.validateBackup![2] as Options).with, ['b.dbs', 'c.dbs']);
   await runFake(['validate', 'app.dbs'], { library, env: { ...secret } });
-  t.equal(calls.validateBackup?.[1], 'open sesame');
+  t.strictSame(calls.validateBackup?.[1], { passphrase: 'open sesame' });
   t.match(await runFake(['validate', 'app.dbs', '--authentic'], { library }), {
     code: 2,
     err: /ERR_KEY_NO_PASSPHRASE/,
@@ -344,42 +346,153 @@ t.test('unseal', async (t) => {
   t.match(await runFake(['unseal', '--passphrase-stdin'], { library }), { code: 2, err: /Stdin carries the data/ });
 });
 
+t.test('recipients and identities', async (t) => {
+  const keyFile = join(scratch, 'keys.txt');
+  writeFileSync(keyFile, '# mine\n\ndbs1two\n  dbs1three\n');
+  const parsed = {
+    parsePublicKey: (text: string) => Buffer.from(text.trim()),
+    parseIdentities: (text: string) => [Buffer.from(`secret of ${text.length}`)],
+  };
+  const { calls, library } = fakeLibrary(parsed);
+  const argv = ['backup', 'x', '-r', 'dbs1one', '-R', keyFile];
+  t.equal((await runFake(argv, { library })).code, 0, 'with recipients no passphrase is needed');
+  const recipients = ['dbs1one', 'dbs1two', 'dbs1three'].map((text) => Buffer.from(text.trim()));
+  t.strictSame(calls.createBackup?.[1], { recipients });
+  await runFake(argv, { library, env: { ...secret } });
+  t.strictSame(calls.createBackup?.[1], { passphrases: ['open sesame'], recipients, kdf: {} });
+  await runFake(['restore', 'x', '--identity', keyFile], { library });
+  t.strictSame(calls.restoreBackup?.[2], { identities: [Buffer.from('secret of 28')] });
+  await runFake(['restore', 'x', '-i', keyFile], { library, env: { ...secret } });
+  t.match(calls.restoreBackup?.[2], { passphrase: 'open sesame', identities: [Buffer] });
+  t.match(await runFake(['ls', 'x', '-i', '/none'], { library }), { code: 2, err: /ERR_KEY_FILE/ });
+});
+
+t.test('keys', async (t) => {
+  const keys = {
+    type: 'keys',
+    source: 'app.dbs',
+    generation: 2,
+    slots: [
+      { slot: 0, kind: 'passphrase', kdf: { iterations: 1, memoryKiB: 8192, parallelism: 1 } },
+      { slot: 1, kind: 'recipient' },
+    ],
+  };
+  const { calls, library } = fakeLibrary({
+    listKeys: keys,
+    addKeys: keys,
+    removeKey: keys,
+    rotateKeys: keys,
+    newKeyPair: { recipient: 'dbs1public', identity: 'DBS-SECRET-KEY-1X' },
+    parsePublicKey: Buffer.from('key'),
+  });
+  const list = await runFake(['keys', 'list', 'app.dbs'], { library });
+  t.equal(list.out, 'app.dbs\n  slot 0  passphrase (Argon2id: 1 pass, 8.00 MiB, 1 lane)\n  slot 1  recipient\n');
+  const env = () => ({ ...secret, DBS_NEW_PASSPHRASE: 'new sesame' });
+  await runFake(['keys', 'add', 'app.dbs', '--kdf-memory', '8'], { library, env: env() });
+  const added = { passphrases: ['new sesame'], kdf: { memoryKiB: 8192 } };
+  t.strictSame(calls.addKeys, ['app.dbs', { passphrase: 'open sesame' }, added]);
+  await runFake(['keys', 'rotate', 'app.dbs', '--all', '-r', 'dbs1x'], { library, env: { ...secret } });
+  t.strictSame(calls.rotateKeys?.slice(2), [{ recipients: [Buffer.from('key')] }, { all: true }]);
+  const removed = await runFake(['keys', 'remove', 'app.dbs', '--slot', '1', '--json'], {
+    library,
+    env: { ...secret },
+  });
+  t.equal(calls.removeKey?.[2], 1);
+  t.match(jsonLines(removed.out), [keys]);
+  t.match(await runFake(['keys', 'remove', 'app.dbs'], { library }), { code: 2, err: /--slot/ });
+
+  const shown = await runFake(['keys', 'new'], { library });
+  t.match(shown.out, /^# created: .*\n# public key: dbs1public\nDBS-SECRET-KEY-1X\n$/);
+  const path = join(scratch, 'me.key');
+  const kept = await runFake(['keys', 'new', '-o', path], { library });
+  t.match(kept.out, /dbs1public\n$/);
+  t.notMatch(kept.out, 'SECRET');
+  t.match(readFileSync(path, 'utf8'), /SECRET-KEY-1X\n$/);
+  t.equal(statSync(path).mode & 0o777, 0o600);
+  t.match(await runFake(['keys', 'new', '-o', path], { library }), { code: 2, err: /never overwritten/ });
+});
+
+t.test('repair and drill', async (t) => {
+  const hurt = { ...report, damaged: true, copyA: { total: 3, good: 1, healed: 2 }, rebuilt: 1 };
+  const repaired = { type: 'repair', source: 'app.dbs', output: 'app.repaired.dbs', report: hurt, milliseconds: 1 };
+  const { calls, library } = fakeLibrary({ repairBackup: repaired });
+  const run = await runFake(['repair', 'some/app.dbs', '--with', 'b.dbs'], { library });
+  t.equal(run.code, 4);
+  t.match(calls.repairBackup, ['some/app.dbs', { output: 'some/app.repaired.dbs', with: ['b.dbs'] }]);
+  t.match(run.out, /^Repaired app\.dbs: app\.repaired\.dbs is .*\n {2}2 records healed, 1 block rebuilt/);
+  await runFake(['repair', 'app.dbs', '--in-place'], { library });
+  t.strictSame(Object.keys(calls.repairBackup![1] as Options).sort(), ['inPlace', 'onEvent', 'signal']);
+  t.equal((await runFake(['repair', 'app.dbs', '--in-place', '-o', 'x'], { library })).code, 2);
+  const whole = fakeLibrary({ repairBackup: { ...repaired, output: null, report } });
+  t.match(await runFake(['repair', 'app.dbs'], whole), { code: 0, out: /needs no repair/ });
+
+  const corrupted: unknown[] = [];
+  const testkit = async () => ({
+    corruptFile: async (...args: unknown[]) => {
+      corrupted.push(...args, readFileSync(args[0] as string, 'utf8'));
+      return { seed: 7, wounds: [], summary: () => 'HURT' };
+    },
+  });
+  const file = join(scratch, 'drill.dbs');
+  writeFileSync(file, 'a backup');
+  const drilled = fakeLibrary({ validateBackup: hurt });
+  const changes = { library: drilled.library, testkit: testkit as never };
+  const drill = await runFake(['drill', file, '--damage', 'a,b', '--damage', 'c', '--seed', '7'], changes);
+  t.match(drill, { code: 0, out: 'HURT\nTHE SUMMARY\nSURVIVED: everything can be restored.\n' });
+  t.match(corrupted, [String, 'a,b,c', { seed: '7' }, 'a backup']);
+  t.notOk(existsSync(corrupted[0] as string), 'the copy is gone');
+  const lost = fakeLibrary({ validateBackup: { ...hurt, ok: false } });
+  const kept = await runFake(['drill', file, '--damage', 'a', '--keep', `${file}.kept`, '--json'], {
+    ...changes,
+    ...lost,
+  });
+  t.equal(kept.code, 6);
+  t.match(jsonLines(kept.out), [{ type: 'drill', survived: false, seed: /^\d+$/ }]);
+  t.ok(existsSync(`${file}.kept`));
+  t.match(await runFake(['drill', '/none.dbs', '--damage', 'a'], changes), { code: 10 });
+});
+
 t.test('every command fails with its code and sentence, and never tells the passphrase', async (t) => {
   const names = readdirSync(join(root, 'lib/cli/commands')).map((file) => file.replace('.ts', ''));
   const failure = new DamageError('ERR_DAMAGE_BLOCKS', 'Beyond repair.', {
     blocks: [{ block: 0, ranges: [[0, 4096]] }],
   });
-  const library = async () =>
-    new Proxy(
-      {},
-      {
-        get: (_, name) =>
-          name === 'then'
-            ? undefined
-            : () => {
-                throw failure;
-              },
-      },
-    ) as Library;
+  const fail = () => {
+    throw failure;
+  };
+  const failing = async () => new Proxy({}, { get: (_, name) => (name === 'then' ? undefined : fail) }) as Library;
+  // `drill` copies its file first.
+  const special: Record<string, string[]> = {
+    cat: ['cat', 'x.dbs', 'Shop'],
+    drill: ['drill', join(root, 'package.json'), '--damage', 'flip:0.1'],
+    keys: ['keys', 'add', 'x.dbs'],
+  };
   for (const name of names) {
     for (const extra of [[], ['--json']]) {
-      const argv = [name, 'x.dbs', ...(name === 'cat' ? ['Shop'] : []), ...extra];
-      const withSecret = name === 'inspect' ? argv : [...argv, '--passphrase', 'open sesame'];
-      const { code, out, err } = await runFake(withSecret, { library });
+      const argv = [...(special[name] ?? [name, 'x.dbs']), ...extra];
+      const keyless = ['inspect', 'repair', 'drill'].includes(name);
+      const env = { DBS_NEW_PASSPHRASE: 'new sesame' };
+      const testkit = failing as never;
+      const { code, out, err } = await runFake(keyless ? argv : [...argv, '--passphrase', 'open sesame'], {
+        library: failing,
+        testkit,
+        env,
+      });
       t.equal(code, 6, argv.join(' '));
       t.match(out + err, 'ERR_DAMAGE_BLOCKS');
       t.notMatch(out + err, 'sesame');
-      if (extra.length)
-        t.match(jsonLines(out || err), [
-          { type: 'error', message: 'Beyond repair.', facts: { blocks: [{ block: 0 }] } },
-        ]);
+      const object = { type: 'error', message: 'Beyond repair.', facts: { blocks: [{ block: 0 }] } };
+      if (extra.length) t.match(jsonLines(out || err), [object]);
       else t.match(err, 'dbs: Beyond repair.\n  (ERR_DAMAGE_BLOCKS)\n');
     }
-    const help = await runFake([name, '--help']);
-    t.equal(help.code, 0);
-    t.match(help.out, `Usage: dbs ${name}`);
-    t.match(help.out, /Examples?:\n {2}\$ .*dbs/, `${name} --help has an example`);
-    t.notMatch(help.out, 'undefined');
+    const verbs = name === 'keys' ? ['', 'new', 'list', 'add', 'remove', 'rotate'] : [''];
+    for (const verb of verbs) {
+      const help = await runFake([name, verb, '--help'].filter(Boolean));
+      t.equal(help.code, 0);
+      t.match(help.out, `Usage: dbs ${`${name} ${verb}`.trim()}`);
+      t.match(help.out, /Examples?:\n {2}\$ .*dbs/, `${name} ${verb} --help has an example`);
+      t.notMatch(help.out, 'undefined');
+    }
   }
 });
 

@@ -60,6 +60,9 @@ export function fakeWorld(changes: Partial<CliContext> = {}): FakeWorld {
     library: async () => {
       throw new Error('no library in this test');
     },
+    testkit: async () => {
+      throw new Error('no testkit in this test');
+    },
     loadApp: async () => ({ orms: [], backupConfig: undefined, close: async () => {} }),
     ...changes,
     abort,

@@ -608,7 +608,7 @@ class Item:
 
 def extract(pieces, output, dump):
     """Writes the one file of a sealed stream to `output`, or all of a database backup into the folder `dump`."""
-    items, counts, schema, names, end, last = {}, Counter(), b'', {}, None, (0, b'')
+    items, counts, schema, more, end, last = {}, Counter(), b'', 0, None, (0, b'')
 
     def begin(stream, *path):
         if stream in items:
@@ -617,17 +617,17 @@ def extract(pieces, output, dump):
         return items[stream]
     for ordinal, (offset, type, flags, stream, body) in enumerate(frames(pieces)):
         if type == 1:
-            schema += body
-            if not flags & 1:
+            schema, more = (schema if more else b'') + body, flags & 1  # SCHEMA is repeated in long streams
+            if not more:
                 kind = json.loads(schema)['kind']
                 if (kind == 'stream') != bool(output):
                     raise Refused(f'This file holds a {kind}: use {"--output" if kind == "stream" else "--dump"}.', 2)
         elif type == 2:
             (items.get(stream) or begin(stream, f'table-{stream}')).write(body)
         elif type == 3:
-            about = json.loads(body)  # quoted, a path cannot climb out of the folder
-            parts = [quote(str(about.get(name, '')), safe=' ').replace('..', '%2E%2E') for name in ('root', 'path')]
-            begin(stream, 'files', *filter(None, parts))
+            about = json.loads(body)
+            parts = [quote(part, safe=' ') for part in [about['kind'], about['root'], *about['path'].split('/')]]
+            begin(stream, 'files', *(part.replace('.', '%2E') if part in ('.', '..') else part for part in parts if part))
         elif type == 4:
             items[stream].write(body)
         elif type == 5:
@@ -682,7 +682,10 @@ def main(arguments=None):
     except Refused as refused:
         print(refused, file=sys.stderr)
         return refused.code
-    except (OSError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError) as error:
+        print(f'The stream is not well-formed: {error!r}', file=sys.stderr)
+        return 6
+    except OSError as error:
         print(error, file=sys.stderr)
         return 2
     return 4 if container.healed else 0

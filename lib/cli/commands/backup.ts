@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import type { BackupConfig } from '../../orm/registry.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { appOptions, example, passphraseOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
-import { askPassphrase, givenPassphrase, type KdfOptions, type PassphraseOptions, sealingKeys } from '../passphrase.ts';
+import { appOptions, example, sealingOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
+import { type SealingFlags, sealing } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, type Session, stdoutForData } from '../session.ts';
 import { backupSummary } from '../summary.ts';
 
-type Options = AppFlags & WriteFlags & PassphraseOptions & KdfOptions;
+type Options = AppFlags & WriteFlags & SealingFlags;
 
 /** `dbs backup FILE` */
 export function backupCommand(program: Command, run: Runner): void {
@@ -18,19 +18,17 @@ export function backupCommand(program: Command, run: Runner): void {
       'after',
       example('dbs backup app.dbs', 'dbs backup - --passphrase-file secret | ssh host "cat > app.dbs"'),
     );
-  writeOptions(passphraseOptions(appOptions(command))).action(run(backup));
+  writeOptions(sealingOptions(appOptions(command))).action(run(backup));
 }
 
 async function backup(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
   const stdout = file === '-' ? stdoutForData(session, 'dbs backup - > app.dbs') : undefined;
-  const given = await givenPassphrase(ctx, options);
+  const keys = await sealing(ctx, options);
   const library = await ctx.library();
   const app = await openApp(session, options);
   try {
-    // Asked for last: nobody types a passphrase twice to learn that there is no configuration.
-    const keys = sealingKeys(given ?? (await askPassphrase(ctx, { confirm: true })), options);
-    const result = await library.createBackup(app.orms, keys, {
+    const result = await library.createBackup(app.orms, await keys(), {
       output: stdout ? library.streamSink(stdout, 'stdout') : file,
       ...writeFlags(options),
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),

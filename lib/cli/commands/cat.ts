@@ -1,11 +1,11 @@
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import type { ExitCode } from '../exit-codes.ts';
-import { example, passphraseOptions, withOption } from '../options.ts';
-import { openingKeys, type PassphraseOptions } from '../passphrase.ts';
+import { example, openingOptions, withOption } from '../options.ts';
+import { type OpeningFlags, opening } from '../secrets.ts';
 import { contentExit, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 
-interface Options extends PassphraseOptions {
+interface Options extends OpeningFlags {
   with?: string[];
 }
 
@@ -17,16 +17,16 @@ export function catCommand(program: Command, run: Runner): void {
     .argument('<file>', 'a backup, or - for stdin')
     .argument('<name>', 'an entity, a table, or a path, as `dbs ls` shows it')
     .addHelpText('after', example('dbs cat app.dbs Product | head', 'dbs cat app.dbs uploads/logo.png > logo.png'));
-  passphraseOptions(withOption(command)).action(run(cat));
+  openingOptions(withOption(command)).action(run(cat));
 }
 
 async function cat(session: Session, file: string, name: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
   const source = sourceOf(session, file);
-  const keys = await openingKeys(ctx, options, { stdinTaken: file === '-' });
+  const keys = await opening(ctx, options, { stdinTaken: file === '-' });
   out.reserveStdout();
   const library = await ctx.library();
-  const entry = await library.readEntry(source, keys, name, readOptions(session, options));
+  const entry = await library.readEntry(source, await keys(), name, readOptions(session, options));
   await pipeline(entry, ctx.stdout, { signal: ctx.signal, end: false });
   return contentExit(session, file);
 }

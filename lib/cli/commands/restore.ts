@@ -1,17 +1,18 @@
 import type { Command } from 'commander';
 import type { BackupConfig } from '../../orm/registry.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { appOptions, example, list, passphraseOptions, withOption } from '../options.ts';
-import { askPassphrase, givenPassphrase, type PassphraseOptions } from '../passphrase.ts';
+import { appOptions, example, list, openingOptions, withOption } from '../options.ts';
+import { type OpeningFlags, opening } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 import { restoreSummary } from '../summary.ts';
 
-interface Options extends AppFlags, PassphraseOptions {
+interface Options extends AppFlags, OpeningFlags {
   flush?: boolean;
   dryRun?: boolean;
   only?: string[];
   except?: string[];
   allowDrift?: boolean;
+  salvage?: boolean;
   with?: string[];
 }
 
@@ -26,20 +27,20 @@ export function restoreCommand(program: Command, run: Runner): void {
     .option('--only <names>', 'only these entities or tables, separated by commas', list)
     .option('--except <names>', 'all but these', list)
     .option('--allow-drift', 'go on although the target lacks columns of the backup')
+    .option('--salvage', 'beyond repair: restore what is intact, into an empty target, and say what is lost')
     .addHelpText('after', example('dbs restore app.dbs --dry-run', 'dbs restore app.dbs --flush'));
-  passphraseOptions(appOptions(withOption(command))).action(run(restore));
+  openingOptions(appOptions(withOption(command))).action(run(restore));
 }
 
 async function restore(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
-  const { flush, dryRun, only, except, allowDrift } = options;
+  const { flush, dryRun, only, except, allowDrift, salvage } = options;
   const source = sourceOf(session, file);
-  const given = await givenPassphrase(ctx, options, { stdinTaken: file === '-' });
+  const keys = await opening(ctx, options, { stdinTaken: file === '-' });
   const library = await ctx.library();
   const app = await openApp(session, options);
   try {
-    const keys = { passphrase: given ?? (await askPassphrase(ctx)) };
-    const result = await library.restoreBackup(app.orms, source, keys, {
+    const result = await library.restoreBackup(app.orms, source, await keys(), {
       ...readOptions(session, options),
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
       ...(flush ? { mode: 'flush' as const } : {}),
@@ -47,8 +48,10 @@ async function restore(session: Session, file: string, options: Options): Promis
       ...(only ? { only } : {}),
       ...(except ? { except } : {}),
       ...(allowDrift ? { allowDrift } : {}),
+      ...(salvage ? { salvage } : {}),
     });
     out.result(result, restoreSummary(result, file));
+    if (result.losses) return ExitCode.SALVAGED;
     return result.healed ? ExitCode.HEALED : ExitCode.OK;
   } finally {
     await app.close();

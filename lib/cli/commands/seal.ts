@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../exit-codes.ts';
-import { example, passphraseOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
-import { askPassphrase, givenPassphrase, type KdfOptions, type PassphraseOptions, sealingKeys } from '../passphrase.ts';
+import { example, sealingOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
+import { type SealingFlags, sealing } from '../secrets.ts';
 import { type Runner, type Session, stdoutForData } from '../session.ts';
 import { sealSummary } from '../summary.ts';
 import { usage } from '../usage.ts';
 
-type Options = WriteFlags & PassphraseOptions & KdfOptions;
+type Options = WriteFlags & SealingFlags;
 
 /** `dbs seal [FILE]` */
 export function sealCommand(program: Command, run: Runner): void {
@@ -15,17 +15,16 @@ export function sealCommand(program: Command, run: Runner): void {
     .description('Seal whatever comes on stdin, as it is, into FILE.')
     .argument('[file]', 'where to; stdout by default', '-')
     .addHelpText('after', example('pg_dump shop | dbs seal shop.dbs', 'dbs seal < disk.img > disk.dbs'));
-  writeOptions(passphraseOptions(command)).action(run(seal));
+  writeOptions(sealingOptions(command)).action(run(seal));
 }
 
 async function seal(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
   if (ctx.stdin.isTTY) throw usage('Stdin is a terminal. Send what is to be sealed: pg_dump shop | dbs seal shop.dbs');
   const stdout = file === '-' ? stdoutForData(session, 'dbs seal < shop.sql > shop.dbs') : undefined;
-  const given = await givenPassphrase(ctx, options, { stdinTaken: true });
-  const keys = sealingKeys(given ?? (await askPassphrase(ctx, { confirm: true })), options);
+  const keys = await sealing(ctx, options, { stdinTaken: true });
   const library = await ctx.library();
-  const result = await library.sealStream(ctx.stdin, keys, {
+  const result = await library.sealStream(ctx.stdin, await keys(), {
     output: stdout ? library.streamSink(stdout, 'stdout') : file,
     ...writeFlags(options),
     signal: ctx.signal,

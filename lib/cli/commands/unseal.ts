@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../exit-codes.ts';
 import { size } from '../format.ts';
-import { example, passphraseOptions, withOption } from '../options.ts';
-import { openingKeys, type PassphraseOptions } from '../passphrase.ts';
+import { example, openingOptions, withOption } from '../options.ts';
+import { type OpeningFlags, opening } from '../secrets.ts';
 import { type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 import { healedAdvice } from '../summary.ts';
 
-interface Options extends PassphraseOptions {
+interface Options extends OpeningFlags {
   with?: string[];
 }
 
@@ -17,16 +17,16 @@ export function unsealCommand(program: Command, run: Runner): void {
     .description('Write what `dbs seal` sealed to stdout again, once all of it is verified.')
     .argument('[file]', 'a sealed file; stdin by default', '-')
     .addHelpText('after', example('dbs unseal shop.dbs | psql shop', 'dbs unseal < disk.dbs > disk.img'));
-  passphraseOptions(withOption(command)).action(run(unseal));
+  openingOptions(withOption(command)).action(run(unseal));
 }
 
 async function unseal(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
   const source = sourceOf(session, file);
   out.reserveStdout({ whole: true });
-  const keys = await openingKeys(ctx, options, { stdinTaken: file === '-' });
+  const keys = await opening(ctx, options, { stdinTaken: file === '-' });
   const library = await ctx.library();
-  const report = await library.unsealStream(source, keys, ctx.stdout, readOptions(session, options));
+  const report = await library.unsealStream(source, await keys(), ctx.stdout, readOptions(session, options));
   out.result(
     report,
     report.damaged ? healedAdvice(file) : `Unsealed ${size(report.totals?.bytes ?? 0)}: verified, complete.`,

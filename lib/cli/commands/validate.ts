@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../exit-codes.ts';
-import { example, passphraseOptions, withOption } from '../options.ts';
-import { askPassphrase, givenPassphrase, type PassphraseOptions } from '../passphrase.ts';
+import { example, openingOptions, withOption } from '../options.ts';
+import { givenKeys, type OpeningFlags, opening } from '../secrets.ts';
 import { type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 
-interface Options extends PassphraseOptions {
+interface Options extends OpeningFlags {
   authentic?: boolean;
   with?: string[];
 }
@@ -19,14 +19,16 @@ export function validateCommand(program: Command, run: Runner): void {
     .argument('<file>', 'a backup, or - for stdin')
     .option('--authentic', 'check authenticity: asks for the passphrase unless it is given')
     .addHelpText('after', example('dbs validate app.dbs', 'dbs validate app.dbs --passphrase-file secret'));
-  passphraseOptions(withOption(command)).action(run(validate));
+  openingOptions(withOption(command)).action(run(validate));
 }
 
 async function validate(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
   const source = sourceOf(session, file);
-  const given = await givenPassphrase(ctx, options, { stdinTaken: file === '-' });
-  const secret = options.authentic ? (given ?? (await askPassphrase(ctx))) : given;
+  const wanted = { stdinTaken: file === '-' };
+  const secret = options.authentic
+    ? await (await opening(ctx, options, wanted))()
+    : await givenKeys(ctx, options, wanted);
   const library = await ctx.library();
   const report = await library.validateBackup(source, secret, readOptions(session, options));
   out.result(report, report.summary());

@@ -25,6 +25,8 @@ export async function describeTable(db: SqliteHandle, ref: TableRef): Promise<Sq
   );
   if (!found) return null;
   const [name, type, sql] = found as [string, string, string | null];
+  // Nothing more is asked of a view: one that refers to a dropped table would fail.
+  if (type === 'view') return { ...named, ...VIEW, table: name };
   const args = schema === undefined ? literal(name) : `${literal(name)}, ${literal(schema)}`;
   const [listed] = await db.all(
     `SELECT type AS type, wr AS wr FROM pragma_table_list WHERE name = ${literal(name)} AND schema = ${literal(schema ?? 'main')}`,
@@ -35,7 +37,7 @@ export async function describeTable(db: SqliteHandle, ref: TableRef): Promise<Sq
   return {
     ...(schema === undefined ? {} : { schema }),
     table: name,
-    kind: type === 'view' ? 'view' : listed?.[0] === 'virtual' || hidden ? 'virtual' : 'table',
+    kind: listed?.[0] === 'virtual' || hidden ? 'virtual' : 'table',
     columns,
     primaryKey,
     unique: await readUnique(db, args, schema),
@@ -45,6 +47,16 @@ export async function describeTable(db: SqliteHandle, ref: TableRef): Promise<Sq
     autoincrement: alias !== undefined && /\bAUTOINCREMENT\b/i.test(stripQuoted(sql ?? '')),
   };
 }
+
+const VIEW = {
+  kind: 'view' as const,
+  columns: [],
+  primaryKey: [],
+  unique: [],
+  foreignKeys: [],
+  withoutRowid: false,
+  autoincrement: false,
+} satisfies Omit<SqliteTable, 'table'>;
 
 async function readColumns(db: SqliteHandle, args: string) {
   const rows = await db.all(

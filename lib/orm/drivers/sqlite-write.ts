@@ -44,14 +44,14 @@ export class SqliteTableWriter implements TableWriter {
   #deferred: DeferredRows | undefined;
   #rows = 0;
   #changed = 0;
-  #before = 0;
+  readonly before: number;
 
   private constructor(db: SqliteHandle, plan: TablePlan, before: number, text: TextKind) {
     this.#db = db;
     this.#text = text;
     this.plan = plan;
     this.target = plan.target as SqliteTable;
-    this.#before = before;
+    this.before = before;
     this.#merging = before > 0;
     plan.columns.forEach((column, i) => {
       if (column === null) return;
@@ -90,7 +90,7 @@ export class SqliteTableWriter implements TableWriter {
       if (left.length) throw clashError(this.plan, left);
     }
     if (!this.#merging) return { inserted: this.#rows, updated: 0, untouched: 0 };
-    const inserted = (await countRows(this.#db, this.target)) - this.#before;
+    const inserted = (await countRows(this.#db, this.target)) - this.before;
     return { inserted, updated: this.#changed - inserted, untouched: this.#rows - this.#changed };
   }
 

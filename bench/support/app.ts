@@ -1,0 +1,139 @@
+/** A MikroORM app of any size on embedded SQLite: rows that look like a shop's, and files that do not compress. */
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defineEntity, MikroORM, p } from '@mikro-orm/libsql';
+import { type BackupConfig, defineBackupConfig } from '../../lib/orm/registry.ts';
+import { Random } from '../../lib/testkit/random.ts';
+
+const Article = defineEntity({
+  name: 'Article',
+  properties: {
+    id: p.integer().primary(),
+    title: p.string(),
+    author: p.string().nullable(),
+    body: p.text(),
+    price: p.double(),
+    stock: p.integer(),
+    createdAt: p.datetime(),
+    meta: p.json<object>(),
+  },
+});
+
+const Blob = defineEntity({
+  name: 'Blob',
+  properties: { id: p.integer().primary(), noise: p.blob() },
+});
+
+const Attachment = defineEntity({
+  name: 'Attachment',
+  properties: { id: p.integer().primary(), path: p.string() },
+});
+
+export interface AppSize {
+  /** Bytes of rows, about: of text as JSON has it. */
+  rowBytes: number;
+  /** Bytes of files. */
+  fileBytes: number;
+  /** Rows of random bytes in place of text. */
+  noise?: boolean;
+  /** Bytes of one file; default 1 MiB. */
+  fileSize?: number;
+}
+
+export async function openApp(folder: string): Promise<MikroORM> {
+  await mkdir(join(folder, 'uploads'), { recursive: true });
+  const orm = await MikroORM.init({
+    entities: [Article, Blob, Attachment],
+    dbName: join(folder, 'app.sqlite'),
+    discovery: { warnWhenNoEntities: false },
+  });
+  await orm.em.getConnection().execute('PRAGMA journal_mode = WAL');
+  await orm.schema.updateSchema();
+  return orm;
+}
+
+export function backupConfig(folder: string): BackupConfig {
+  return defineBackupConfig({
+    entities: { Attachment: { fields: { path: 'FILE' } } },
+    storages: { default: join(folder, 'uploads') },
+    baseDir: folder,
+  });
+}
+
+const WORDS =
+  'order delivered customer invoice weight garden kitchen colour small large returned stock supplier Wrocław Malmö price'.split(
+    ' ',
+  );
+
+/** About 1000 bytes of JSON that deflate shrinks to a third or so. */
+function article(id: number, random: Random): unknown[] {
+  const words: string[] = [];
+  for (let length = 0; length < 800; ) {
+    const word = random.below(3) ? random.pick(WORDS) : random.u32().toString(36);
+    words.push(word);
+    length += word.length + 1;
+  }
+  const meta = JSON.stringify({ tags: [random.pick(WORDS), random.pick(WORDS)], rating: random.below(50) / 10 });
+  const author = random.below(4) ? `${random.pick(WORDS)} ${random.u32()}` : null;
+  return [
+    id,
+    `Article ${id}`,
+    author,
+    words.join(' '),
+    random.below(1e6) / 100,
+    random.below(1000),
+    1.7e12 + id * 1000,
+    meta,
+  ];
+}
+
+/** Fills an empty app; the same rows and files from the same sizes. */
+export async function fillApp(folder: string, { rowBytes, fileBytes, noise, fileSize = 1 << 20 }: AppSize) {
+  const orm = await openApp(folder);
+  const connection = orm.em.getConnection();
+  const random = new Random(`app ${rowBytes} ${fileBytes}`);
+  let rows = 0;
+  const insert = (sql: string, row: (id: number) => unknown[], total: number, each: number) => {
+    const count = Math.ceil(total / each);
+    return orm.em.transactional(async (em) => {
+      for (let at = 0; at < count; at += 50) {
+        const batch = Array.from({ length: Math.min(50, count - at) }, (_, i) => row(at + i + 1));
+        const marks = batch.map((cells) => `(${cells.map(() => '?')})`).join();
+        await connection.execute(sql + marks, batch.flat(), 'run', em.getTransactionContext());
+      }
+      rows += count;
+    });
+  };
+  if (noise) {
+    const sql = 'insert into blob (id, noise) values ';
+    await insert(sql, (id) => [id, random.bytes(8192)], (rowBytes * 3) / 4, 8192);
+  } else {
+    const sql = 'insert into article (id, title, author, body, price, stock, created_at, meta) values ';
+    await insert(sql, (id) => article(id, random), rowBytes, 1000);
+  }
+  const sql = 'insert into attachment (id, path) values ';
+  await insert(sql, (id) => [id, `${id % 100}/${id}.bin`], fileBytes, fileSize);
+  await writeFiles(join(folder, 'uploads'), fileBytes, fileSize);
+  await connection.execute('PRAGMA wal_checkpoint(TRUNCATE)');
+  await orm.close(true);
+  return { rows };
+}
+
+async function writeFiles(folder: string, total: number, each: number): Promise<void> {
+  for (let id = 1, done = 0; done < total; id++, done += each) {
+    await mkdir(join(folder, String(id % 100)), { recursive: true });
+    await writeNoise(join(folder, `${id % 100}/${id}.bin`), Math.min(each, total - done), id);
+  }
+}
+
+/** A file that no compressor shrinks. */
+export async function writeNoise(path: string, length: number, seed: number | string): Promise<void> {
+  const handle = await open(path, 'w');
+  const piece = new Random(`noise ${seed}`).bytes(1 << 20);
+  for (let done = 0; done < length; done += piece.length) {
+    await handle.write(piece, 0, Math.min(piece.length, length - done));
+    // Other bytes, much faster than drawing them: a window of 1 MiB is beyond what the compressors here look back on.
+    for (let i = 0; i < piece.length; i += 8) piece.writeUInt32LE((piece.readUInt32LE(i) * 0x9e3779b1) >>> 0, i);
+  }
+  await handle.close();
+}

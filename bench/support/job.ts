@@ -1,0 +1,126 @@
+/**
+ * One piece of work in a process of its own, run by plain Node on compiled code: so its peak memory is that of the library alone. Argument: a Job as
+ * JSON. Prints an Outcome as JSON.
+ */
+import { createReadStream, createWriteStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { finished } from 'node:stream/promises';
+import {
+  createBackup,
+  restoreBackup,
+  sealStream,
+  unsealStream,
+  validateBackup,
+  type WriteOptions,
+} from '../../lib/index.ts';
+import { type AppSize, backupConfig, fillApp, openApp, writeNoise } from './app.ts';
+import type { LayoutName } from '../../lib/format/limits.ts';
+import { Random } from '../../lib/testkit/random.ts';
+
+type Writing = { output: string; layout?: LayoutName; verify?: boolean; compression?: 'none' | 'deflate' | 'zstd' };
+
+export type Job =
+  | { do: 'nothing' }
+  | ({ do: 'fill'; folder: string } & AppSize)
+  | { do: 'noise' | 'json'; path: string; length: number }
+  | ({ do: 'backup'; folder: string } & Writing)
+  | { do: 'restore'; folder: string; input: string }
+  | ({ do: 'seal'; input: string } & Writing)
+  | { do: 'unseal'; input: string; output: string }
+  | { do: 'validate'; input: string; key?: boolean };
+
+export interface Outcome {
+  /** Seconds of the work itself, without starting Node and opening the app. */
+  wall: number;
+  /** Seconds of CPU, all threads. */
+  cpu: number;
+  /** Peak resident memory of the whole process, bytes. */
+  peak: number;
+  result: Record<string, unknown>;
+}
+
+const PASSPHRASE = 'correct horse battery staple';
+
+async function measured(work: () => Promise<object>): Promise<Outcome> {
+  const before = process.cpuUsage();
+  const start = performance.now();
+  const result = await work();
+  const wall = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(before);
+  const peak = process.resourceUsage().maxRSS * 1024;
+  return { wall, cpu: (user + system) / 1e6, peak, result: { ...result } };
+}
+
+async function run(job: Job): Promise<Outcome> {
+  switch (job.do) {
+    case 'nothing':
+      return measured(async () => ({}));
+    case 'fill':
+      return measured(() => fillApp(job.folder, job));
+    case 'noise':
+      return measured(async () => {
+        await writeNoise(job.path, job.length, job.path);
+        return {};
+      });
+    case 'json':
+      return measured(async () => {
+        await writeJson(job.path, job.length);
+        return {};
+      });
+    case 'backup': {
+      const orm = await openApp(job.folder);
+      const options = { ...writing(job), config: backupConfig(job.folder) };
+      const outcome = await measured(() => createBackup(orm, PASSPHRASE, options));
+      await orm.close(true);
+      return outcome;
+    }
+    case 'restore': {
+      const orm = await openApp(job.folder);
+      const options = { config: backupConfig(job.folder) };
+      const outcome = await measured(() => restoreBackup(orm, job.input, PASSPHRASE, options));
+      await orm.close(true);
+      return outcome;
+    }
+    case 'seal':
+      return measured(() => sealStream(createReadStream(job.input), PASSPHRASE, writing(job)));
+    case 'unseal':
+      return measured(async () => {
+        const output = createWriteStream(job.output);
+        const [report] = await Promise.all([unsealStream(job.input, PASSPHRASE, output), finished(output)]);
+        return report;
+      });
+    case 'validate':
+      return measured(() => validateBackup(job.input, job.key ? PASSPHRASE : undefined));
+  }
+}
+
+function writing({ output, layout, verify, compression }: Writing) {
+  const options: WriteOptions & { output: string } = { output, force: true };
+  if (layout) options.layout = layout;
+  if (verify !== undefined) options.verify = verify;
+  if (compression) options.compression = compression;
+  return options;
+}
+
+/** Lines of JSON that deflate shrinks to a third or so. */
+async function writeJson(path: string, length: number): Promise<void> {
+  const handle = await open(path, 'w');
+  const random = new Random('json');
+  const lines: string[] = [];
+  let size = 0;
+  let done = 0;
+  for (let id = 1; done < length; id++) {
+    const line = `${JSON.stringify({ id, name: `customer ${random.below(1e6)}`, email: `c${random.u32()}@shop.example`, status: random.pick(['open', 'paid', 'shipped']), price: random.below(1e6) / 100, at: new Date(1.7e12 + id * 7919).toISOString() })}\n`;
+    lines.push(line);
+    size += line.length;
+    if (size < 1 << 20 && done + size < length) continue;
+    await handle.write(lines.join('').slice(0, length - done));
+    done += size;
+    size = 0;
+    lines.length = 0;
+  }
+  await handle.close();
+}
+
+const outcome = await run(JSON.parse(process.argv[2]!) as Job);
+process.stdout.write(JSON.stringify(outcome));

@@ -1,0 +1,65 @@
+/** Compiles the library and `job.ts`, and runs jobs. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Job, Outcome } from './job.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+let compiled = false;
+
+/** Compiles to plain JavaScript, as `npm run build` does, into a folder of its own. */
+function compile(): string {
+  const out = join(root, 'node_modules/.cache/dbs-bench');
+  if (!compiled && !process.env.DBS_BENCH_BUILT) {
+    spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'bench/tsconfig.json')], {
+      stdio: 'inherit',
+    });
+    // The library reads its version from it.
+    copyFileSync(join(root, 'package.json'), join(out, 'package.json'));
+  }
+  compiled = true;
+  return join(out, 'bench/support/job.js');
+}
+
+/** Runs a job in a process of its own. @param flags for Node */
+export function runJob(job: Job, flags: string[] = []): Outcome {
+  const args = [...flags, '--no-warnings', compile(), JSON.stringify(job)];
+  const out = execFileSync(process.execPath, args, { encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] });
+  return JSON.parse(out) as Outcome;
+}
+
+/** A folder for the whole run, which goes when the process does. */
+export function workFolder(): string {
+  const folder = mkdtempSync(join(process.env.DBS_BENCH_DIR ?? tmpdir(), 'dbs-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+  return folder;
+}
+
+export function median(values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+export function machine(): string {
+  const [first] = cpus();
+  return `${first!.model.trim()}, ${cpus().length} cores, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform} ${process.arch}, Node.js ${process.version}`;
+}
+
+export const MiB = 2 ** 20;
+
+/** A table as Markdown has it: first column to the left, others to the right. */
+export function table(head: string[], rows: string[][]): string {
+  const widths = head.map((h, i) => Math.max(h.length, ...rows.map((r) => r[i]!.length)));
+  const line = (cells: string[]) =>
+    `| ${cells.map((c, i) => (i === 0 ? c.padEnd(widths[i]!) : c.padStart(widths[i]!))).join(' | ')} |`;
+  const rule = `|${widths.map((w, i) => (i === 0 ? '-'.repeat(w + 2) : `${'-'.repeat(w + 1)}:`)).join('|')}|`;
+  return [line(head), rule, ...rows.map(line)].join('\n');
+}
+
+export function say(text = ''): void {
+  process.stdout.write(`${text}\n`);
+}

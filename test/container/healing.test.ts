@@ -1,0 +1,222 @@
+/** Damage of every kind, and what comes back: the exact bytes, or an error that names exactly what is lost. */
+import t from 'tap';
+import { DamageError, FormatError } from '../../lib/errors.ts';
+import { parityCount } from '../../lib/format/layout.ts';
+import { blockShape } from '../../lib/format/page.ts';
+import { corrupt, Random } from '../../lib/testkit/index.ts';
+import {
+  type Container,
+  DATA,
+  END,
+  HEADER,
+  INDEX,
+  PARITY,
+  type Placed,
+  restore,
+  rowRange,
+  seal,
+  seed,
+  whileLost,
+} from './support.ts';
+
+const random = new Random(seed);
+const KB20 = 20_000;
+const MB12 = 1_200_000;
+
+t.before(() => t.comment(`SEED=${seed}`));
+
+/** Restores, and says what happened in a word or two. */
+async function verdict(c: Container, source: Buffer): Promise<string> {
+  const { ok, report, error } = await restore(c, source);
+  if (!ok) return error.code;
+  return report.damaged ? 'healed' : 'whole';
+}
+
+const lost = (error: unknown): number[] => (error instanceof DamageError ? error.blocks.map((b) => b.block) : []);
+
+const layouts = ['tandem', 'interleaved'] as const;
+
+for (const layout of layouts) {
+  t.test(`${layout}: records lost one by one`, async (t) => {
+    for (const size of [0, KB20, MB12]) {
+      const c = await seal(layout, size);
+      t.equal(await verdict(c, c.file), 'whole', `${size} bytes, undamaged`);
+      for (const r of c.records) {
+        const found = await whileLost(c.file, [r], random, () => verdict(c, c.file));
+        t.equal(found, 'healed', `${size} bytes: record ${r.type}.${r.copy}.${r.sequence} lost`);
+        const page = { at: r.at, length: 4096 };
+        const pageLost = await whileLost(c.file, [page], random, () => verdict(c, c.file));
+        t.equal(pageLost, 'healed', `${size} bytes: page of ${r.type}.${r.copy}.${r.sequence} lost`);
+      }
+      const tables = c.records.filter((r) => r.type === INDEX || (r.type === HEADER && r.sequence > 0));
+      const found = await whileLost(c.file, [...tables, c.place(END, 0, c.count)], random, () => verdict(c, c.file));
+      t.equal(found, 'healed', `${size} bytes: every INDEX and END-A`);
+      const ends = [c.place(END, 0, c.count), c.place(END, 1, c.count)];
+      t.equal(await whileLost(c.file, ends, random, () => verdict(c, c.file)), 'healed', `${size} bytes: both ENDs`);
+    }
+  });
+
+  t.test(`${layout}: blocks lost in both copies, and the outer code`, async (t) => {
+    // 34 blocks have 3 parity blocks; the last block is short.
+    const c = await seal(layout, 33 * 978_924 + 5000);
+    const p = parityCount(c.count);
+    t.equal(p, 3);
+    const both = (blocks: number[]): Placed[] => blocks.flatMap((i) => [c.place(DATA, 0, i), c.place(DATA, 1, i)]);
+    for (const blocks of [[0], [33], [16], [32, 33], random.sample(p, c.count), [0, 1, 33]]) {
+      const found = await whileLost(c.file, both(blocks), random, () => restore(c, c.file));
+      t.ok(found.ok, `blocks ${blocks} rebuilt${found.error ? `: ${found.error.message}` : ''}`);
+      t.equal(found.report?.rebuilt, blocks.length);
+    }
+    for (const blocks of [random.sample(p + 1, c.count), [30, 31, 32, 33], random.sample(9, c.count)]) {
+      const { error } = await whileLost(c.file, both(blocks), random, () => restore(c, c.file));
+      t.equal(error?.code, 'ERR_DAMAGE_BLOCKS', `blocks ${blocks} are too many`);
+      t.same(lost(error), blocks, 'and exactly they are named');
+      const ranges = blocks.map((i) => both([i]).map((r) => [r.at, r.at + r.length]));
+      t.same(error instanceof DamageError && error.blocks.map((b) => b.ranges), ranges, 'with their byte ranges');
+    }
+    // Row by row: every block loses 20 rows in both copies, but no more than 3 blocks the same ones.
+    const rows = Array.from({ length: c.count }, (_, i) => (i % 12) * 19).flatMap((first, i) => {
+      const records = both([i]);
+      const { k, rowLength } = blockShape(i === c.count - 1 ? c.lastLength : 978_944)!;
+      const hit = Array.from({ length: 19 }, (_, n) => first + n).filter((r) => r < k + 16);
+      return records.flatMap((record) => hit.map((r) => rowRange(record, r, rowLength)));
+    });
+    const found = await whileLost(c.file, rows, random, () => restore(c, c.file));
+    t.ok(found.ok, `19 rows lost in both copies of all blocks${found.error ? `: ${found.error.message}` : ''}`);
+    // The outer parity itself may be hurt in up to 16 rows, or be lost where it is not needed.
+    const parity = Array.from({ length: p }, (_, j) => c.place(PARITY, 0, j));
+    t.equal(await whileLost(c.file, parity, random, () => verdict(c, c.file)), 'healed', 'all outer parity lost');
+    const hurt = [...both([7, 8, 9]), ...parity.flatMap((r) => random.sample(16, 255).map((n) => rowRange(r, n, 4096)))];
+    t.equal(await whileLost(c.file, hurt, random, () => verdict(c, c.file)), 'healed', '3 blocks, and parity hurt');
+    const partly = [...both([7]), parity[random.below(p)]!, parity[0]!];
+    t.equal(await whileLost(c.file, partly, random, () => verdict(c, c.file)), 'healed', '1 block, and 2 parities');
+  });
+
+  t.test(`${layout}: seeded damage`, async (t) => {
+    const exact: [size: number, damage: string][] = [];
+    for (const size of [KB20, MB12]) {
+      for (const rate of ['1e-6', '1e-5', '1e-4', '1e-3', '3e-3', '1e-2']) exact.push([size, `flip:${rate}`]);
+      for (const sector of [512, 4096]) {
+        for (const rate of [0.001, 0.01, 0.05]) exact.push([size, `sectors:${sector}:${rate}`]);
+      }
+      exact.push([size, 'overwrite:64KiB@head'], [size, 'zero:10%@head'], [size, 'zero:10%@tail'], [size, 'cut-head:4096']);
+      exact.push([size, 'cut-tail:4096'], [size, 'cut-head:1'], [size, 'cut-tail:1'], [size, 'cut-head:5000']);
+      for (const n of [1, 7, 512, 4096, 10_000]) exact.push([size, `insert:${n}`], [size, `delete:${n}`]);
+      exact.push([size, 'insert:100000@head'], [size, 'insert:100000@tail'], [size, 'splice:4096']);
+      exact.push([size, 'insert:4096@head'], [size, 'insert:1@head'], [size, 'insert:1@tail'], [size, 'duplicate:4096:3']);
+    }
+    exact.push([MB12, 'insert:1:2'], [MB12, 'delete:1:2'], [MB12, 'swap:4096:3'], [MB12, 'duplicate:100000:2']);
+    exact.push([MB12, 'sectors:4096:0.1'], [MB12, 'burst:4096:20'], [MB12, 'cut-tail:25%'], [MB12, 'cut-head:25%']);
+    for (const [size, damage] of exact) {
+      if (layout === 'interleaved' && size === KB20 && damage.startsWith('zero:10%')) continue;
+      const c = await seal(layout, size);
+      const spoilt = corrupt(c.file, damage, { seed: random.u32(), foreign: (await seal(layout, size, 'other')).file });
+      const found = await restore(c, spoilt.bytes);
+      const why = found.error ? `: ${found.error.code} ${found.error.message}\n${spoilt.summary()}` : '';
+      t.ok(found.ok, `${size} bytes, ${damage}${why}`);
+      const changed = !spoilt.bytes.equals(c.file);
+      if (found.ok && changed) t.ok(found.report.damaged, `${size} bytes, ${damage}: said to be damaged\n${spoilt.summary()}`);
+    }
+  });
+
+  t.test(`${layout}: more than can be healed is refused, never guessed`, async (t) => {
+    let healed = 0;
+    for (const size of [KB20, MB12]) {
+      const c = await seal(layout, size);
+      for (const damage of ['sectors:4096:0.2', 'sectors:512:0.3', 'flip:0.05', 'burst:64KiB:8', 'cut-tail:60%', 'delete:10%:5', 'swap:30%:3']) {
+        const spoilt = corrupt(c.file, damage, { seed: random.u32() });
+        const { ok, error } = await restore(c, spoilt.bytes);
+        healed += Number(ok);
+        t.pass(`${size} bytes, ${damage}: ${ok ? 'exact' : error.code}`);
+      }
+    }
+    t.comment(`${healed} of 14 were healed`);
+  });
+
+  t.test(`${layout}: records moved, repeated, among foreign bytes`, async (t) => {
+    const c = await seal(layout, MB12);
+    const parts = c.records.map((r) => c.file.subarray(r.at, r.at + r.length));
+    const shuffled = () => {
+      const all = [...parts];
+      for (let i = all.length - 1; i > 0; i--) {
+        const j = random.below(i + 1);
+        [all[i], all[j]] = [all[j]!, all[i]!];
+      }
+      return all;
+    };
+    for (let i = 0; i < 6; i++) t.equal(await verdict(c, Buffer.concat(shuffled())), 'healed', 'records reordered');
+    t.equal(await verdict(c, Buffer.concat([...parts].reverse())), 'healed', 'records backwards');
+    t.equal(await verdict(c, Buffer.concat([...shuffled(), ...shuffled()])), 'healed', 'records twice, reordered');
+    t.equal(await verdict(c, Buffer.concat([c.file, c.file])), 'healed', 'the file twice');
+    const between = parts.flatMap((p) => [p, random.bytes(random.between(1, 5000))]);
+    t.equal(await verdict(c, Buffer.concat(between)), 'healed', 'foreign bytes between all records');
+    t.equal(await verdict(c, Buffer.concat([random.bytes(12_345), c.file, random.bytes(54_321)])), 'healed', 'around it');
+    const needed = c.records.filter((r) => (r.type === DATA && r.copy === 1) || r.type === HEADER);
+    const least = Buffer.concat(needed.map((r) => c.file.subarray(r.at, r.at + r.length)));
+    t.equal(await verdict(c, least), 'healed', 'nothing but one HEADER and the copies B');
+  });
+
+  t.test(`${layout}: two files in one`, async (t) => {
+    const [c, d] = [await seal(layout, KB20), await seal(layout, MB12, 'd')];
+    const both = Buffer.concat([c.file, d.file]);
+    const { error } = await restore(c, both);
+    t.equal(error?.code, 'ERR_FORMAT_SEVERAL');
+    t.ok(error instanceof FormatError);
+    const ids = [c, d].map((x) => x.keys.fileId.toString('hex'));
+    t.same((error?.facts.fileIds as string[] | undefined)?.toSorted(), ids.toSorted(), 'both are named');
+    for (const [i, x] of [c, d].entries()) {
+      t.ok((await restore(x, both, { fileId: ids[i]! })).ok, 'either can be chosen');
+      t.ok((await restore(x, both, { fileId: ids[i]!.slice(0, 10) })).ok, 'by the beginning of its fileID');
+    }
+    t.equal((await restore(c, both, { fileId: 'ffffffffffff' })).error?.code, 'ERR_FORMAT_SEVERAL', 'no such file');
+    // One whole file and a piece of another.
+    const piece = d.file.subarray(0, d.place(DATA, 0, 0).at + 100_000);
+    t.ok((await restore(c, Buffer.concat([piece, c.file]))).ok, 'a piece of another in front');
+    t.ok((await restore(c, Buffer.concat([c.file, piece]))).ok, 'a piece of another behind');
+  });
+}
+
+t.test('a large file: two groups, a delay line, damage in both groups at once', async (t) => {
+  const c = await seal('interleaved', 129 * 978_924 + 100_000);
+  t.equal(c.count, 130);
+  const both = (i: number): Placed[] => [c.place(DATA, 0, i), c.place(DATA, 1, i)];
+  const first = random.sample(8, 128);
+  const blocks = [...first, 128 + random.below(2)];
+  const found = await whileLost(c.file, blocks.flatMap(both), random, () => restore(c, c.file));
+  t.ok(found.ok, `blocks ${blocks} rebuilt${found.error ? `: ${found.error.message}` : ''}`);
+  t.equal(found.report?.rebuilt, 9);
+  t.same(found.report?.copyA, { total: 130, good: 121, healed: 9 });
+  const tooMany = [...first, [...Array(128).keys()].find((i) => !first.includes(i))!].sort((a, b) => a - b);
+  const { error } = await whileLost(c.file, [...tooMany, 129].flatMap(both), random, () => restore(c, c.file));
+  t.same(lost(error), tooMany, 'nine of the first group, and exactly they');
+});
+
+t.test('split: either half alone, and each heals the other', async (t) => {
+  for (const size of [KB20, MB12]) {
+    const c = await seal('split', size);
+    const mirror = c.mirror!;
+    t.equal(mirror.length, c.file.length);
+    for (const half of [c.file, mirror]) t.equal(await verdict(c, half), 'whole', 'one half alone');
+    t.ok((await restore(c, c.file, { with: [mirror] })).ok, 'both');
+    t.ok((await restore(c, mirror, { with: [c.file] })).ok, 'both, the other way round');
+    const other = await seal('split', size, 'other');
+    t.equal((await restore(c, c.file, { with: [other.file] })).error?.code, 'ERR_FORMAT_DIFFERENT');
+    for (const damage of ['sectors:4096:0.2', 'flip:1e-2', 'cut-tail:50%', 'cut-head:50%', 'insert:1:5']) {
+      const spoilt = [c.file, mirror].map((half) => corrupt(half, damage, { seed: random.u32() }).bytes);
+      const found = await restore(c, spoilt[0]!, { with: [mirror] });
+      t.ok(found.ok, `${size} bytes, ${damage} in one half: ${found.error?.message}`);
+      t.ok(found.report?.damaged);
+      const two = await restore(c, spoilt[0]!, { with: [spoilt[1]!] });
+      t.pass(`${damage} in both halves: ${two.error?.code ?? 'exact'}`);
+      if (!damage.startsWith('cut')) t.ok(two.ok, `${size} bytes, ${damage} in both: ${two.error?.message}`);
+    }
+    // Three quarters of blocks destroyed here, and another three quarters there.
+    const records = c.records.filter((r) => r.type === DATA);
+    const here = records.filter((r) => r.sequence % 2 === 0);
+    const there = records.filter((r) => r.sequence % 2 === 1);
+    const found = await whileLost(c.file, here, random, () =>
+      whileLost(mirror, there, random, () => restore(c, c.file, { with: [mirror] })),
+    );
+    t.ok(found.ok, 'blocks lost in turn');
+  }
+});
