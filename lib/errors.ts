@@ -31,6 +31,7 @@ export class BackupError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (typeof value !== 'object' || value === null) return false;
     const names = (value as Record<symbol, unknown>)[BRAND];
+    // biome-ignore lint/complexity/noThisInStatic: each subclass asks for its own name
     return Array.isArray(names) && names.includes(this.name);
   }
 }

@@ -70,7 +70,7 @@ export class Terminal {
   };
 
   /** The outcome: the object with `--json`, else its text. `--quiet` drops the text. */
-  result(value: { type: string }, text: string): void {
+  result<T extends { type: string }>(value: T, text: string): void {
     this.#progress?.clear();
     if (this.#skipped > SKIPPED_SHOWN)
       this.#talk(`skipped ${count(this.#skipped - SKIPPED_SHOWN)} more (--json names all)`);
@@ -79,7 +79,7 @@ export class Terminal {
   }
 
   /** What a command is about, line by line: `--quiet` does not drop it. */
-  print(value: { type: string } | null, text: string): boolean {
+  print<T extends { type: string }>(value: T | null, text: string): boolean {
     this.#progress?.clear();
     if (!this.json) return this.#results().write(`${text}\n`);
     return value ? this.#object(value) : true;

@@ -165,7 +165,7 @@ export class BlockReader {
     const before = bad.map((r) => Buffer.from(rows.subarray(r * shape.rowLength, (r + 1) * shape.rowLength)));
     recoverRows(rows, shape.k, shape.rowLength, bad);
     if (this.#fits(remains)) return true;
-    bad.forEach((r, i) => before[i]!.copy(rows, r * shape.rowLength));
+    for (const [i, r] of bad.entries()) before[i]!.copy(rows, r * shape.rowLength);
     return false;
   }
 

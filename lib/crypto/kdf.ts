@@ -1,6 +1,7 @@
 /** Passphrase to key: Argon2id (RFC 9106) by hash-wasm. */
 import { argon2id } from 'hash-wasm';
 import { ConfigError } from '../errors.ts';
+import { freeAll } from '../garbage.ts';
 
 export interface Argon2Parameters {
   iterations: number;
@@ -29,5 +30,6 @@ export async function deriveKey(passphrase: string, salt: Uint8Array, kdf: Argon
     hashLength: 32,
     outputType: 'binary',
   });
+  freeAll();
   return Buffer.from(bytes);
 }

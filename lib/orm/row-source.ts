@@ -67,6 +67,11 @@ export class RowSource extends Readable {
     }
   }
 
+  /** Typed: `for await (const item of source)`. */
+  override [Symbol.asyncIterator](): NodeJS.AsyncIterator<BackupItem> {
+    return super[Symbol.asyncIterator]();
+  }
+
   override _read(): void {
     this.#pending = this.#items.next().then(
       ({ done, value }) => {

@@ -128,6 +128,7 @@ function findProperty(meta: MetaLike, name: string): PropertyLike {
 export interface TableSelection {
   /** Columns without the EXCLUDEd ones. */
   columns: ColumnSchema[];
+  /** In the order of the columns. */
   files: FileColumn[];
 }
 
@@ -165,7 +166,8 @@ export function selectColumns(table: SelectedTable, catalog: CatalogTable): Tabl
       }
     }
   }
-  return { columns: catalog.columns.filter(({ name }) => !excluded.has(name)), files: [...files.values()] };
+  const columns = catalog.columns.filter(({ name }) => !excluded.has(name));
+  return { columns, files: columns.flatMap(({ name }) => files.get(name) ?? []) };
 }
 
 function columnsOf(property: PropertyLike, catalog: CatalogTable): ColumnSchema[] {

@@ -159,10 +159,12 @@ export class Serializer extends Stage<BackupItem, Buffer> {
 
   /** Rows always; of a file, whatever its first frame says: photographs and archives do not shrink. */
   #worthwhile(open: OpenStream, part: Buffer): Promise<Coded> | Coded {
-    const code = this.#code(part);
-    if (!open.begin) return code;
-    open.shrinks ??= Promise.resolve(code).then((c) => c.body.length < part.length * 0.95);
-    return open.shrinks.then((shrinks) => (shrinks ? code : { codec: Codec.none, body: part }));
+    if (!open.begin) return this.#code(part);
+    const stored = { codec: Codec.none, body: part };
+    if (open.shrinks) return open.shrinks.then((shrinks) => (shrinks ? this.#code(part) : stored));
+    const code = Promise.resolve(this.#code(part));
+    open.shrinks = code.then((c) => c.body.length < part.length * 0.95);
+    return open.shrinks.then((shrinks) => (shrinks ? code : stored));
   }
 
   #stream(stream: number): OpenStream {

@@ -143,7 +143,7 @@ export async function restore(c: Container, source: BackupSource, options: ReadO
   try {
     report = await unsealStream(source, key, output, options);
   } catch (error) {
-    if (!(error instanceof BackupError)) throw new Error('an error without a type', { cause: error });
+    if (!(error instanceof BackupError)) throw new Error(`an error without a type: ${(error as Error)?.stack}`, { cause: error });
     if (parts.length > 0) throw new Error(`${parts.length} chunks were released before ${error.code}`);
     return { ok: false, error };
   }

@@ -401,21 +401,16 @@ class Container:
             shift = 0
             for type, copy, seq, offset in listing:
                 own = self.records.get((type, copy, seq))
-                # both ways: where bytes were lost or added within a record, its rows are shifted in two ways
-                candidates = [offset + shift]
-                if own is not None:
-                    shift = own - offset
-                    candidates.insert(0, own)
+                # also if it was found: where bytes were lost or added within a record, its rows are shifted in two ways
+                candidates = [offset + shift] if own is None else [own, offset + shift]
+                shift = shift if own is None else own - offset
                 places = self.places[type, copy, seq]
                 places += [at for at in candidates if at not in places]
-        known = len([p for p in self.opened.values() if p])
-        for key, places in self.places.items():
-            if key not in self.records:
-                self.healed = any(map(self.page, places)) or True
-            elif not self.page(self.records[key]) or not self.page(self.records[key]).clean:
-                self.healed = True
-        if len([p for p in self.opened.values() if p]) > known:
-            self.collect()
+        for *key, offset in records:
+            own = self.records.get(tuple(key))
+            page = self.page(own) if own is not None else any(map(self.page, self.places[tuple(key)]))
+            self.healed |= own != offset or not page or not page.clean
+        self.collect()
 
     @functools.lru_cache(1)
     def group(self, g):

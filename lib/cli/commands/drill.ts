@@ -45,7 +45,7 @@ async function drill(session: Session, file: string, options: Options): Promise<
     const report = await library.validateBackup(copy, undefined, readOptions(session, {}));
     const verdict = report.ok ? 'SURVIVED: everything can be restored.' : 'NOT SURVIVED: part of it is lost.';
     out.result(
-      { type: 'drill', ...{ survived: report.ok, seed, wounds: corruption.wounds, report } },
+      { type: 'drill', survived: report.ok, seed, wounds: corruption.wounds, report },
       `${corruption.summary()}\n${report.summary()}\n${verdict}`,
     );
     return report.ok ? ExitCode.OK : ExitCode.UNRECOVERABLE;

@@ -86,7 +86,7 @@ async function newPair({ ctx, out }: Session, { output }: { output?: string }): 
   const { recipient, identity } = (await ctx.library()).newKeyPair();
   const text = `# created: ${new Date().toISOString()}\n# public key: ${recipient}\n${identity}`;
   if (output === undefined) {
-    out.print({ type: 'key-pair', ...{ recipient, identity } }, text);
+    out.print({ type: 'key-pair', recipient, identity }, text);
     return ExitCode.OK;
   }
   try {
@@ -100,7 +100,7 @@ async function newPair({ ctx, out }: Session, { output }: { output?: string }): 
     throw new ConfigError('ERR_KEY_FILE', `The key file ${output} ${why}.`, { cause: error, facts: { path: output } });
   }
   out.result(
-    { type: 'key-pair', ...{ recipient, output } },
+    { type: 'key-pair', recipient, output },
     `Wrote ${output}. Keep it safe and secret: it opens backups. Its public key:\n${recipient}`,
   );
   return ExitCode.OK;
