@@ -53,7 +53,7 @@ async function identifyRegular(source: ByteSource): Promise<Identity | null> {
   const half = first.fields.copy;
   map.extend({ layout: header.core.layout, ...end }, half);
   if (map.plan!.size !== source.size) return null;
-  const other = readHeader(end.headerBytes);
+  const other = ownHeader(end.headerBytes, fileId);
   const headers = other && !other.bytes.equals(header.bytes) ? newestFirst([header, other]) : [header];
   return { fileId, map, headers, end, half, regular: true };
 }
@@ -65,7 +65,9 @@ async function headerAt(map: RecordMap, offset: number, fileId: Buffer): Promise
 
 async function endAt(map: RecordMap, offset: number, fileId: Buffer): Promise<End | null> {
   const body = await readBody(map, offset, RecordType.END, null, fileId);
-  return body && readEnd(body);
+  const end = body && readEnd(body);
+  // The plan takes memory for each block: what a forger claims beyond all proportion is not believed.
+  return end && end.count <= 1024 + map.source.size / PAGE ? end : null;
 }
 
 function ownHeader(body: Buffer, fileId: Buffer): Header | null {
