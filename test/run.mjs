@@ -87,10 +87,11 @@ if (wanted.length > 0) {
   await suite('as asked', files(...wanted));
 } else {
   await suite(`Node ${process.versions.node}, MikroORM 6 (libsql)`, files('test/'));
-  const database = files('test/orm/', 'test/app/');
+  const database = files('test/orm/', 'test/files/', 'test/app/backup');
   if (install(matrix7) && existsSync(node24)) {
     await suite('Node 24, MikroORM 7 (libsql)', database, { node: node24, env: { DBS_TEST_ORM: '7' } });
     await suite('Node 24, MikroORM 7 (better-sqlite3)', database, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'better-sqlite3' } });
+    await suite('Node 24, MikroORM 7 (node:sqlite)', database, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'node:sqlite' } });
     await suite('Node 24, MikroORM 6 (libsql)', database, { node: node24 });
   } else cannotRun('MikroORM 7', 'its packages or Node 24 could not be installed (npm ci in test/matrix/mikro-orm-7)');
   if (install(native6)) {

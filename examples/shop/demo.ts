@@ -1,7 +1,7 @@
 /**
  * A shop is backed up, the backup is wrecked, and the shop comes back from it: `npm run demo`.
  *
- * Exits with 1 if one row or one byte of a file differs. DEMO_SEED=7 wrecks other places: nearly every seed passes, but all four kinds of
+ * Exits with 1 if one row or one byte of a file differs. DEMO_SEED=6 wrecks other places: nearly every seed passes, but all four kinds of
  * damage at once are more than any single promise covers, and about one seed in a hundred destroys the page of the one parity
  * block as well. The demo then says so and fails. DEMO_KEEP=1 keeps the temporary folder.
  */
@@ -24,7 +24,7 @@ import { fillShop } from './fill.ts';
 import { createTables, FILE_FOLDERS, shopBackup, shopOptions } from './shop.ts';
 import { wreck } from './wreck.ts';
 
-const seed = Number(process.env.DEMO_SEED ?? 13);
+const seed = Number(process.env.DEMO_SEED ?? 5);
 const passphrase = randomBytes(18).toString('base64url');
 const count = (n: number) => n.toLocaleString('en-US');
 const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(1)} s`;
@@ -72,7 +72,7 @@ try {
   const shop = await openShop(before);
   orms.push(shop);
   await fillShop(shop, before);
-  title(`A shop on SQLite: nine tables, ${FILE_FOLDERS.join(', ')}.`);
+  title(`A small shop: nine tables on SQLite, and files in ${FILE_FOLDERS.join(', ')}.`);
 
   const backup = await createBackup(shop, passphrase, { output: file, config: shopBackup(before), onEvent: progress });
   progressEnds();
@@ -116,7 +116,7 @@ try {
     'Compared with the shop as it was:',
     `${count(rows.compared)} rows (and all counters) in the database, by SQL: ${rows.differences.length || 'no'} differences`,
     `${count(files.compared)} files (${formatBytes(files.bytes)}), byte for byte: ${files.differences.length || 'no'} differences`,
-    'customers.session_token is NULL, as the registry EXCLUDEs it',
+    'customer.session_token is NULL now, as the registry EXCLUDEs it',
   );
   const differences = [...rows.differences, ...files.differences];
   for (const text of differences.slice(0, 20)) console.log(`   ! ${text}`);

@@ -7,7 +7,7 @@ import { decodeColumns, recoverRows } from '../erasure/rows.ts';
 import { groupSize, parityCount } from '../format/layout.ts';
 import { FINAL, FULL_PAYLOAD, FULL_ROWS, GROUP, PAGE, PARITY_ROWS, RecordType } from '../format/limits.ts';
 import { blockShape, type PageFields } from '../format/page.ts';
-import { pageAt, parsePage } from './pages.ts';
+import { isExactPage, pageAt, parsePage } from './pages.ts';
 import type { Extent, RecordMap } from './record-map.ts';
 
 export type RowsType = typeof RecordType.DATA | typeof RecordType.PARITY;
@@ -49,7 +49,7 @@ export interface Replica {
   copy: 0 | 1;
 }
 
-/** What one replica is worth by itself: `page` where its rows are good and its page had to be decoded. */
+/** What one replica is worth by itself: `page` where its rows are good and something else of the record is not as it was written. */
 export type StateOfReplica = { state: 'damaged'; page?: undefined } | { state: 'good' | 'page'; page: PageFields };
 
 /** Reads and heals blocks. Memory: 3 MiB of work space, allocated when something is first healed. */
@@ -57,14 +57,17 @@ export class BlockReader {
   readonly maps: RecordMap[];
   readonly fileId: Buffer;
   readonly extent: Extent;
+  /** The extent is known, and not only the least that there must have been. */
+  readonly #complete: boolean;
   #work: { rows: Buffer; a: Buffer; b: Buffer } | undefined;
   #indexes = new Map<number, Buffer[]>();
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(maps: RecordMap[], fileId: Buffer, extent: Extent) {
+  constructor(maps: RecordMap[], fileId: Buffer, extent: Extent, complete = true) {
     this.maps = maps;
     this.fileId = fileId;
     this.extent = extent;
+    this.#complete = complete;
   }
 
   /** All places where a copy of the record could be, the likeliest first. */
@@ -91,6 +94,7 @@ export class BlockReader {
       const have = await map.source.read(place, record.subarray(0, wanted));
       const page = have >= PAGE ? parsePage(record.subarray(0, PAGE))?.fields : undefined;
       if (!page || !this.#isPageOf(page, type, sequence) || PAGE + page.length > have) continue;
+      if (!this.#hasShape(page, type, sequence)) continue;
       const payload = record.subarray(PAGE, PAGE + page.length);
       if (this.#hash(page, payload).equals(page.hash))
         return { payload, final: (page.flags & FINAL) !== 0, how: 'copy' };
@@ -116,14 +120,16 @@ export class BlockReader {
     const page = parsePage(record.subarray(0, PAGE));
     if (!page || !this.#isPageOf(page.fields, type, sequence) || page.fields.copy !== copy) return { state: 'damaged' };
     const { k, m, rowLength, length, rowCrcs, hash } = page.fields;
-    if (length !== this.#shape(type, sequence).length) return { state: 'damaged' };
+    if (!this.#hasShape(page.fields, type, sequence)) return { state: 'damaged' };
     const rows = record.subarray(PAGE);
     for (let r = 0; r < k + m; r++) {
       if (crc32(rows.subarray(r * rowLength, (r + 1) * rowLength)) !== rowCrcs![r]) return { state: 'damaged' };
     }
     if (known ? !known.equals(hash) : !this.#hash(page.fields, rows.subarray(0, length)).equals(hash))
       return { state: 'damaged' };
-    return { state: page.decoded ? 'page' : 'good', page: page.fields };
+    const padding = rows.subarray((k + m) * rowLength, recordLength - PAGE);
+    const exact = !page.decoded && isExactPage(record) && padding.every((byte) => byte === 0);
+    return { state: exact ? 'good' : 'page', page: page.fields };
   }
 
   /** Steps 1 to 4. @param record 1 MiB, overwritten; a whole result is a view of it */
@@ -142,7 +148,8 @@ export class BlockReader {
     const facts = await this.#facts(type, sequence);
     const { k, rowLength, length, final } = facts.shape;
     const size = (k + PARITY_ROWS) * rowLength;
-    this.#work ??= { rows: Buffer.alloc(FULL_ROWS), a: Buffer.alloc(FULL_ROWS), b: Buffer.alloc(FULL_ROWS) };
+    const most = this.extent.count > 1 ? FULL_ROWS : size;
+    this.#work ??= { rows: Buffer.alloc(most), a: Buffer.alloc(most), b: Buffer.alloc(most) };
     const rows = this.#work.rows.subarray(0, size).fill(0);
     const remains: Remains = { type, sequence, rows, good: Array(k + PARITY_ROWS).fill(false), ...facts };
     const raws = await this.#collect(remains, [this.#work.a.subarray(0, size), this.#work.b.subarray(0, size)]);
@@ -222,7 +229,7 @@ export class BlockReader {
     for (const { map, copy } of this.replicas(type, sequence)) {
       for (const [n, place] of map.places(type, copy, sequence).entries()) {
         const raw = n === 0 && filled.length < raws.length ? raws[filled.length]! : scratch;
-        const skip = Math.max(0, -(place + PAGE));
+        const skip = Math.min(raw.length, Math.max(0, -(place + PAGE)));
         const have = await map.source.read(place + PAGE + skip, raw.subarray(skip));
         raw.fill(0, 0, skip).fill(0, skip + have);
         if (raw !== scratch) filled.push(raw);
@@ -319,9 +326,15 @@ export class BlockReader {
 
   #shape(type: RowsType, sequence: number): Shape {
     const { count, lastLength } = this.extent;
-    const final = type === RecordType.DATA && sequence === count - 1;
-    const length = final ? lastLength : FULL_PAYLOAD;
-    return { ...blockShape(length)!, length, final };
+    const last = type === RecordType.DATA && sequence === count - 1;
+    const length = last ? lastLength : FULL_PAYLOAD;
+    return { ...blockShape(length)!, length, final: last && this.#complete };
+  }
+
+  /** What contradicts the file's extent was forged: another copy may be right. (A last block that is not FINAL is the caller's to refuse.) */
+  #hasShape(page: PageFields, type: RowsType, sequence: number): boolean {
+    const { length, final } = this.#shape(type, sequence);
+    return page.length === length && (final || (page.flags & FINAL) === 0);
   }
 
   #isPageOf(page: PageFields, type: RowsType, sequence: number): boolean {

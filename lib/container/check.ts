@@ -4,9 +4,10 @@ import { DamageError } from '../errors.ts';
 import { groupSize, parityCount } from '../format/layout.ts';
 import { FINAL, FULL_RECORD, GROUP, PAGE, RecordType } from '../format/limits.ts';
 import { bodyPages } from '../format/page.ts';
+import { freeYoung } from '../garbage.ts';
 import type { Slot } from '../memory.ts';
 import type { Replica } from './block-reader.ts';
-import { pageAt } from './pages.ts';
+import { exactPageAt } from './pages.ts';
 import type { ContainerReader, ReadBlock } from './reader.ts';
 
 /** Records of one kind. */
@@ -60,18 +61,23 @@ export async function* checkBlocks(
 ): AsyncGenerator<ReadBlock & { type: 2; slot: Slot }> {
   const scratch = Buffer.allocUnsafeSlow(FULL_RECORD);
   const { count } = reader.extent;
+  let ended = false;
   for (let i = 0; i < count; i++) {
+    freeYoung(FULL_RECORD);
     if (i % GROUP === 0) await checkTable(reader, tally, RecordType.HEADER, i / GROUP);
     const slot = take();
     const block = await checkBlock(reader, tally, i, slot.bytes, scratch);
     if (block) tally.chain = chainHash(tally.chain, block.hash);
+    ended = block?.final === true;
     if (block && tally.lost.length === 0) yield { ...block, type: RecordType.DATA, slot };
     else slot.release();
     if (i === count - 1 || (i + 1) % GROUP === 0) await checkGroupEnd(reader, tally, Math.floor(i / GROUP), scratch);
   }
   await checkTable(reader, tally, RecordType.END, count);
+  if (reader.isCut(tally.lost)) throw reader.truncated(count - tally.lost.length);
   if (tally.lost.length > 0) throw reader.damage(tally.lost);
-  if (!reader.complete) throw reader.truncated();
+  // Somebody made a shorter file of it, and could not make its end.
+  if (!ended) throw reader.truncated();
 }
 
 type HashedBlock = ReadBlock & { hash: Buffer };
@@ -145,14 +151,9 @@ async function checkTable(reader: ContainerReader, tally: Tally, type: RecordTyp
     tally.tables.total++;
     let good = true;
     for (let p = 0; p < pages; p++) {
-      const page = await pageAt(map.source, map.planned(type, copy, sequence) + p * PAGE);
+      const page = await exactPageAt(map.source, map.planned(type, copy, sequence) + p * PAGE);
       const f = page?.fields;
-      good &&=
-        page?.decoded === false &&
-        f?.type === type &&
-        f.sequence === sequence &&
-        f.page === p &&
-        f.fileId.equals(reader.fileId);
+      good &&= f?.type === type && f.sequence === sequence && f.page === p && f.fileId.equals(reader.fileId);
     }
     if (good) tally.tables.good++;
     else tally.tables.healed++;

@@ -34,7 +34,11 @@ export async function identify(source: ByteSource, wanted?: string, signal?: Abo
   const { records, newer } = await scan(source, signal);
   if (records.length === 0) throw newer ? tooNew(newer) : notDbs(source);
   const fileId = choose(source, records, wanted);
-  const map = new RecordMap(source, fileId, records);
+  const map = new RecordMap(
+    source,
+    fileId,
+    records.filter((r) => credible(source, blocksBehind(r))),
+  );
   const { headers, ends } = await collect(map, fileId);
   const end = ends[0] ?? extentOf(map.records);
   return { fileId, map, headers, end, half: halfOf(map.records), regular: false };
@@ -66,8 +70,12 @@ async function headerAt(map: RecordMap, offset: number, fileId: Buffer): Promise
 async function endAt(map: RecordMap, offset: number, fileId: Buffer): Promise<End | null> {
   const body = await readBody(map, offset, RecordType.END, null, fileId);
   const end = body && readEnd(body);
-  // The plan takes memory for each block: what a forger claims beyond all proportion is not believed.
-  return end && end.count <= 1024 + map.source.size / PAGE ? end : null;
+  return end && credible(map.source, end.count) ? end : null;
+}
+
+/** The plan takes memory for each block: what a forger claims beyond all proportion is not believed. */
+function credible(source: ByteSource, count: number): boolean {
+  return count <= 1024 + source.size / PAGE;
 }
 
 function ownHeader(body: Buffer, fileId: Buffer): Header | null {
@@ -132,6 +140,13 @@ const short = (id: string): string => id.slice(0, 12);
 function extentOf(records: readonly FoundRecord[]): { count: number; lastLength: number } | null {
   const last = records.find((r) => r.type === RecordType.DATA && r.final);
   return last ? countOf(last.sequence * FULL_PAYLOAD + last.length) : null;
+}
+
+/** Blocks that a file must have in which this record stands. */
+function blocksBehind({ type, sequence }: FoundRecord): number {
+  if (type === RecordType.END) return sequence;
+  if (type === RecordType.DATA) return sequence + 1;
+  return (type === RecordType.PARITY ? Math.floor(sequence / 256) : sequence) * GROUP + 1;
 }
 
 /** The least extent that the records prove, for a file whose end is missing. */

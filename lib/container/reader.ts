@@ -56,6 +56,7 @@ export class ContainerReader {
       identities.map((i) => i.map),
       this.fileId,
       this.extent,
+      this.complete,
     );
     this.#identities = identities;
     this.#options = options;
@@ -129,13 +130,18 @@ export class ContainerReader {
   }
 
   async #recover(sequence: number, record: Buffer): Promise<ReadBlock> {
+    const group = Math.floor(sequence / GROUP);
+    if (!this.#isThere(RecordType.DATA, sequence)) {
+      await this.#scanAll();
+      if (!this.#isThere(RecordType.DATA, sequence) && this.#beyondParity(group)) throw this.damage([sequence]);
+    }
     let result = await this.blocks.read(RecordType.DATA, sequence, record);
     if (!isWhole(result) && (await this.#scanAll())) result = await this.blocks.read(RecordType.DATA, sequence, record);
     if (isWhole(result)) {
       this.#options.onHealed?.(sequence, result.how);
       return { sequence, final: result.final, payload: result.payload };
     }
-    const group = Math.floor(sequence / GROUP);
+    if (this.#beyondParity(group)) throw this.damage([sequence]);
     if (this.#rebuilt?.group !== group) {
       const { healed } = await healGroup(this.blocks, group);
       this.#rebuilt = { group, payloads: healed };
@@ -144,6 +150,22 @@ export class ContainerReader {
     if (!rebuilt) throw this.damage([sequence]);
     this.#options.onHealed?.(sequence, 'outer');
     return rebuilt;
+  }
+
+  /** More blocks of the group are gone without a trace than there is parity: reading what is left of it would not bring them back. */
+  #beyondParity(group: number): boolean {
+    let missing = 0;
+    for (let i = 0; i < groupSize(group, this.extent.count); i++) {
+      if (!this.#isThere(RecordType.DATA, group * GROUP + i)) missing++;
+    }
+    let parity = 0;
+    for (const sequence of this.parities(group)) if (this.#isThere(RecordType.PARITY, sequence)) parity++;
+    return missing > parity || parity === 0;
+  }
+
+  /** Whether there is any place in the sources where the record could stand. */
+  #isThere(type: RecordType, sequence: number): boolean {
+    return this.blocks.replicas(type, sequence).next().done === false;
   }
 
   #fromRebuilt(sequence: number): ReadBlock | null {
@@ -167,7 +189,9 @@ export class ContainerReader {
     let slot = take();
     let next: Promise<ReadBlock> | undefined;
     for (let i = from; i < to; i++) {
-      const block = await (next ?? this.read(i, slot.bytes));
+      const block = await (next ?? this.read(i, slot.bytes)).catch((error) => {
+        throw error instanceof DamageError && this.isCut([i]) ? this.truncated(i) : error;
+      });
       const current = slot;
       next = undefined;
       if (i + 1 < to) {
@@ -187,7 +211,9 @@ export class ContainerReader {
       const whole = await this.blocks.replica(replica, RecordType.DATA, sequence, record);
       if (whole) yield whole.payload;
     }
-    const { healed } = await healGroup(this.blocks, Math.floor(sequence / GROUP), sequence);
+    const group = Math.floor(sequence / GROUP);
+    if (this.#beyondParity(group)) return;
+    const { healed } = await healGroup(this.blocks, group, sequence);
     const payload = healed.get(sequence);
     if (payload) yield payload;
   }
@@ -215,11 +241,18 @@ export class ContainerReader {
     return { block, ranges: places.filter((p) => p >= 0).map((p): [number, number] => [p, p + length]) };
   }
 
-  truncated(): TruncatedError {
+  /** Whether what is lost is what a file that was cut short lacks: its last blocks, and the end. */
+  isCut(lost: number[]): boolean {
+    return !this.complete && lost.every((block, i) => block === this.extent.count - lost.length + i);
+  }
+
+  /** @param blocks how many are there, from the first on */
+  truncated(blocks = this.extent.count): TruncatedError {
+    const there = blocks > 0 ? `blocks up to ${blocks - 1} are there, and the end is not` : 'not one block is whole';
     return new TruncatedError(
       'ERR_TRUNCATED',
-      `The file ends too early: blocks up to ${this.extent.count - 1} are there, and the end is not. It was cut, or is still being written.`,
-      { facts: { blocks: this.extent.count } },
+      `The file has no end: ${there}. It was cut or overwritten, or is still being written.`,
+      { facts: { blocks } },
     );
   }
 

@@ -76,11 +76,12 @@ interface Hit {
 
 class Walker {
   readonly #source: ByteSource;
-  readonly #window = Buffer.allocUnsafe(WINDOW + PAGE);
+  readonly #window: Buffer;
   #decodes: number;
 
   constructor(source: ByteSource) {
     this.#source = source;
+    this.#window = Buffer.allocUnsafe(Math.min(WINDOW, source.size) + PAGE);
     this.#decodes = 1000 + Math.ceil(source.size / WINDOW) * 4;
   }
 
@@ -108,7 +109,7 @@ class Walker {
       const have = await this.#source.read(start, this.#window);
       const bytes = this.#window.subarray(0, have);
       for (let i = bytes.indexOf(MAGIC); i >= 0 && i < WINDOW; i = bytes.indexOf(MAGIC, i + 1)) {
-        const hit = await this.#around(start + i, at);
+        const hit = await this.#around(start + i, at, start, bytes);
         if (hit) return hit;
       }
     }
@@ -116,10 +117,13 @@ class Walker {
   }
 
   /** A marker stands at `offset`: at the head of a page, or at its tail. */
-  async #around(offset: number, from: number): Promise<Hit | null> {
+  async #around(offset: number, from: number, windowAt: number, window: Buffer): Promise<Hit | null> {
     for (const start of [offset - TAIL_MAGIC_AT, offset]) {
       if (start < from) continue;
-      const page = await this.pageAt(start);
+      const at = start - windowAt;
+      // From what is in memory, where it is: a file can be made of markers and nothing else.
+      const inside = at >= 0 && at + PAGE <= window.length;
+      const page = inside ? this.#parse(window.subarray(at, at + PAGE)) : await this.pageAt(start);
       if (page) return { offset: start, page };
     }
     return null;

@@ -4,6 +4,9 @@ import { GROUP, MAX_ROW, PARITY_ROWS } from '../format/limits.ts';
 import { blockShape } from '../format/page.ts';
 import type { Extent } from './record-map.ts';
 
+/** Wrong bytes in a row that a page's 16 codewords correct, 56 each. */
+const PAGE_ERRORS = 16 * 56;
+
 /** Any damage within one of these bounds is healed. */
 export interface Survival {
   /** Bytes of one overwritten run, wherever it begins. */
@@ -33,12 +36,21 @@ export function survival({ layout, count, lastLength }: Extent): Survival {
   const alone = !Number.isFinite(distance);
   const rowBytes = count > 1 ? MAX_ROW : last.rowLength;
   return {
-    // Alone, a burst of 15 rows touches at most 16; it can also hit a page, which the index and the neighbours stand in for.
-    burstBytes: alone ? (PARITY_ROWS - 1) * last.rowLength : distance - MAX_ROW,
+    burstBytes: alone ? burstAlone(groupSize(groups - 1, count), count, last.rowLength) : distance - MAX_ROW,
     tailBytes: alone ? 0 : size - a[count - 1]! - last.recordLength,
     rowsPerBlock: PARITY_ROWS,
     rowBytes,
     errorsPerColumn: PARITY_ROWS / 2,
     blocksPerGroup: parityCount(groupSize(groups - 1, count)),
   };
+}
+
+/** What one copy by itself survives, at its weakest place: where a burst takes the page of the last block with it. */
+function burstAlone(inLastGroup: number, count: number, rowLength: number): number {
+  // Nothing else in the file knows a single block's hash: its page must stay within what its own parity corrects.
+  if (count === 1) return PAGE_ERRORS;
+  // Only the index knows the hash, and nobody which rows are bad: 8 of them are found nevertheless.
+  if (inLastGroup === 1) return (PARITY_ROWS / 2) * rowLength;
+  // The pages that follow say which rows are bad. A burst of 15 rows touches at most 16.
+  return (PARITY_ROWS - 1) * rowLength;
 }

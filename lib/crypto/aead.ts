@@ -1,6 +1,5 @@
 /** AES-256-GCM over segments (SPEC.md section 7). */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto';
-import { freeYoung } from '../garbage.ts';
 
 const TAG = 16;
 /** Pieces for `update`: small enough that Node's result buffers die young, instead of one fresh megabyte a block. */
@@ -33,7 +32,6 @@ export function sealSegment(
   for (let at = 0; at < plaintext.length; at += PIECE) cipher.update(plaintext.subarray(at, at + PIECE)).copy(out, at);
   cipher.final();
   cipher.getAuthTag().copy(out, plaintext.length);
-  freeYoung(plaintext.length);
 }
 
 /**
@@ -54,7 +52,6 @@ export function openSegment(
   decipher.setAuthTag(payload.subarray(length));
   for (let at = 0; at < length; at += PIECE)
     decipher.update(payload.subarray(at, Math.min(at + PIECE, length))).copy(out, at);
-  freeYoung(length);
   try {
     decipher.final();
     return true;

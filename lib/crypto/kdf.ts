@@ -1,5 +1,7 @@
 /** Passphrase to key: Argon2id (RFC 9106) by hash-wasm. */
-import { argon2id } from 'hash-wasm';
+import { setImmediate } from 'node:timers/promises';
+// Not 'hash-wasm', which is every algorithm at once: 3 MiB more, resident for as long as the program runs.
+import hashWasm from 'hash-wasm/dist/argon2.umd.min.js';
 import { ConfigError } from '../errors.ts';
 import { freeAll } from '../garbage.ts';
 
@@ -21,7 +23,7 @@ export async function deriveKey(passphrase: string, salt: Uint8Array, kdf: Argon
   if (passphrase.length === 0) {
     throw new ConfigError('ERR_KEY_EMPTY_PASSPHRASE', 'The passphrase is empty. Give one of at least one character.');
   }
-  const bytes = await argon2id({
+  const bytes = await hashWasm.argon2id({
     password: Buffer.from(passphrase.normalize('NFC'), 'utf8'),
     salt,
     iterations: kdf.iterations,
@@ -30,6 +32,8 @@ export async function deriveKey(passphrase: string, salt: Uint8Array, kdf: Argon
     hashLength: 32,
     outputType: 'binary',
   });
+  // In a turn of its own, nothing on the stack holds on to hash-wasm's memory.
+  await setImmediate();
   freeAll();
   return Buffer.from(bytes);
 }

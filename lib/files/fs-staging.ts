@@ -39,6 +39,8 @@ export class FsStaging implements FileStaging {
   readonly #rooms = new Map<string, Room>();
   /** Folders that we made, parents first. */
   readonly #made: string[] = [];
+  /** Files that are being written. */
+  readonly #open = new Set<FileHandle>();
 
   constructor(base: string, roots: string[]) {
     this.#base = base;
@@ -54,11 +56,12 @@ export class FsStaging implements FileStaging {
     let file: FileHandle | undefined = await open(temporary, 'wx', 0o600).catch((error) => {
       throw writeError(key, error);
     });
+    this.#open.add(file!);
     let size = 0;
     const close = async () => {
       const held = file;
       file = undefined;
-      await held?.close();
+      if (held && this.#open.delete(held)) await held.close();
     };
     return {
       async write(data) {
@@ -111,6 +114,8 @@ export class FsStaging implements FileStaging {
   }
 
   async abort(): Promise<void> {
+    for (const file of this.#open) await file.close().catch(() => {});
+    this.#open.clear();
     for (const room of this.#rooms.values()) await rm(room.dir, { recursive: true, force: true }).catch(() => {});
     this.#rooms.clear();
     // Only empty ones go: what somebody else put there meanwhile stays.

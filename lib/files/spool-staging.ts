@@ -14,6 +14,8 @@ import { sameStream } from './streams.ts';
 export class SpoolStaging implements FileStaging {
   readonly #storage: StorageAdapter;
   readonly #waiting = new Map<number, string>();
+  /** Files that are being written. */
+  readonly #open = new Set<FileHandle>();
   #dir: string | undefined;
   #count = 0;
 
@@ -28,7 +30,13 @@ export class SpoolStaging implements FileStaging {
     // Under a number: a key of an object store need not be a file name.
     const path = join(this.#dir, String(n));
     let file: FileHandle | undefined = await open(path, 'wx', 0o600);
+    this.#open.add(file);
     let size = 0;
+    const close = async () => {
+      const held = file;
+      file = undefined;
+      if (held && this.#open.delete(held)) await held.close();
+    };
     return {
       async write(data) {
         try {
@@ -43,8 +51,7 @@ export class SpoolStaging implements FileStaging {
         }
       },
       finish: async () => {
-        await file?.close();
-        file = undefined;
+        await close();
         const there = await this.#storage.stat(key);
         if (there?.size === size && (await sameStream(await this.#storage.open(key), createReadStream(path)))) {
           await rm(path, { force: true });
@@ -55,8 +62,7 @@ export class SpoolStaging implements FileStaging {
       },
       abort: async () => {
         this.#waiting.delete(n);
-        await file?.close().catch(() => {});
-        file = undefined;
+        await close().catch(() => {});
         await rm(path, { force: true });
       },
     };
@@ -79,6 +85,8 @@ export class SpoolStaging implements FileStaging {
   }
 
   async abort(): Promise<void> {
+    for (const file of this.#open) await file.close().catch(() => {});
+    this.#open.clear();
     this.#waiting.clear();
     if (this.#dir) await rm(this.#dir, { recursive: true, force: true }).catch(() => {});
     this.#dir = undefined;

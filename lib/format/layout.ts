@@ -2,7 +2,17 @@
  * Where every record stands: the orders of SPEC.md section 5 as pure functions of the block count and the last block's length.
  * The writer emits records in this order and the reader predicts offsets from it, so the two cannot disagree.
  */
-import { DELAY, FULL_PAYLOAD, FULL_RECORD, GROUP, GROUP_PARITY, type LayoutName, PAGE, RecordType } from './limits.ts';
+import {
+  DELAY,
+  FULL_PAYLOAD,
+  FULL_RECORD,
+  GROUP,
+  GROUP_PARITY,
+  type LayoutName,
+  MIN_PAYLOAD,
+  PAGE,
+  RecordType,
+} from './limits.ts';
 import { blockShape, bodyPages } from './page.ts';
 
 /** One record of the order. `sequence` is as in the page. */
@@ -127,7 +137,8 @@ export function plan(layout: LayoutName, count: number, lastLength: number, copy
 
 /** Block count and last payload length for the sum of all payload lengths, or `null` if no file has that sum. */
 export function countOf(total: number): { count: number; lastLength: number } | null {
-  if (total < 1) return null;
+  if (!(total >= MIN_PAYLOAD)) return null;
   const count = Math.ceil(total / FULL_PAYLOAD);
-  return { count, lastLength: total - (count - 1) * FULL_PAYLOAD };
+  const lastLength = total - (count - 1) * FULL_PAYLOAD;
+  return lastLength < MIN_PAYLOAD ? null : { count, lastLength };
 }

@@ -6,6 +6,7 @@ import {
   GROUP,
   GROUP_PARITY,
   MAJOR,
+  MIN_PAYLOAD,
   MINOR,
   PAGE,
   PAGE_CONTENT,
@@ -149,7 +150,7 @@ export function bodyPages(length: number): number {
 
 /** How a payload of `length` bytes is laid out in rows (SPEC.md section 4); `null` for a length that no block has. */
 export function blockShape(length: number): { rowLength: number; k: number; m: number; recordLength: number } | null {
-  if (length < 1 || length > 239 * 4096) return null;
+  if (length < MIN_PAYLOAD || length > 239 * 4096) return null;
   const rowLength = 512 * Math.ceil(Math.ceil(length / 239) / 512);
   const k = Math.ceil(length / rowLength);
   const m = 16;

@@ -1,8 +1,8 @@
 /**
  * The names of files that rows hold, each once, in the order in which they were first seen.
  *
- * Memory: 16 bytes a name in a hash table that doubles (so up to 48 while it grows: a million names take 32 to 48 MB at the most), and up to 4 MiB of
- * names; more go to a temporary file without a name (on POSIX), so nothing is left behind.
+ * Memory: 32 to 64 bytes a name in a hash table (half as much again while it grows), and up to 4 MiB of names; more go to
+ * a temporary file that has no name any more (on POSIX), so nothing is left behind.
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
@@ -30,8 +30,11 @@ export class FileCollector {
   #spool: FileHandle | undefined;
   #dir: string | undefined;
 
-  /** @param value a column's text: a key, or a JSON array of keys. Empty and null ones are passed over. */
-  async add(column: FileColumn, value: string | null): Promise<void> {
+  /**
+   * @param value a column's text: a key, or a JSON array of keys. Empty and null ones are passed over.
+   * @returns a promise where names go to disk: the next call must wait for it
+   */
+  add(column: FileColumn, value: string | null): void | Promise<void> {
     for (const key of keysOf(value)) {
       if (!this.#seen.add(`${column.kind}\0${column.storage}\0${key}`)) continue;
       let index = this.#columns.indexOf(column);
@@ -39,8 +42,8 @@ export class FileCollector {
       const line = `${index} ${JSON.stringify(key)}\n`;
       this.#lines.push(line);
       this.#size += line.length;
-      if (this.#size >= IN_MEMORY) await this.#flush();
     }
+    if (this.#size >= IN_MEMORY) return this.#flush();
   }
 
   /** Whether this file was named. */
@@ -108,46 +111,49 @@ export function keysOf(value: string | null): string[] {
 
 /** A set of texts by 128 bits of their hash: open addressing in one typed array, no object an entry. */
 class HashSet {
-  #slots = new BigUint64Array(2 * 1024);
+  #slots = new Uint32Array(4 * 1024);
   #count = 0;
 
   add(text: string): boolean {
-    const [high, low] = hash(text);
-    const at = this.#find(this.#slots, high, low);
-    if (this.#slots[at] !== 0n) return false;
-    this.#slots[at] = high;
-    this.#slots[at + 1] = low;
-    if (++this.#count * 4 > this.#slots.length) this.#grow();
+    const key = hash128(text);
+    const at = find(this.#slots, key, 0);
+    if (!isFree(this.#slots, at)) return false;
+    this.#slots.set(key, at);
+    if (++this.#count * 8 > this.#slots.length) this.#grow();
     return true;
   }
 
   has(text: string): boolean {
-    const [high, low] = hash(text);
-    return this.#slots[this.#find(this.#slots, high, low)] !== 0n;
-  }
-
-  /** The slot that holds this hash, or the free one where it would go. */
-  #find(slots: BigUint64Array, high: bigint, low: bigint): number {
-    const mask = slots.length / 2 - 1;
-    let at = Number(low & BigInt(mask));
-    while (slots[2 * at] !== 0n && !(slots[2 * at] === high && slots[2 * at + 1] === low)) at = (at + 1) & mask;
-    return 2 * at;
+    return !isFree(this.#slots, find(this.#slots, hash128(text), 0));
   }
 
   #grow(): void {
-    const larger = new BigUint64Array(this.#slots.length * 2);
-    for (let i = 0; i < this.#slots.length; i += 2) {
-      if (this.#slots[i] === 0n) continue;
-      const at = this.#find(larger, this.#slots[i]!, this.#slots[i + 1]!);
-      larger[at] = this.#slots[i]!;
-      larger[at + 1] = this.#slots[i + 1]!;
+    const old = this.#slots;
+    const larger = new Uint32Array(old.length * 2);
+    for (let i = 0; i < old.length; i += 4) {
+      if (!isFree(old, i)) larger.set(old.subarray(i, i + 4), find(larger, old, i));
     }
     this.#slots = larger;
   }
 }
 
-function hash(text: string): [bigint, bigint] {
+/** The slot that holds this hash, or the free one where it would go. */
+function find(slots: Uint32Array, key: Uint32Array, k: number): number {
+  const mask = slots.length / 4 - 1;
+  for (let n = key[k]! & mask; ; n = (n + 1) & mask) {
+    const at = 4 * n;
+    const same = slots[at] === key[k] && slots[at + 1] === key[k + 1] && slots[at + 2] === key[k + 2];
+    if ((same && slots[at + 3] === key[k + 3]) || isFree(slots, at)) return at;
+  }
+}
+
+function isFree(slots: Uint32Array, at: number): boolean {
+  return slots[at + 3] === 0;
+}
+
+function hash128(text: string): Uint32Array {
   const digest = createHash('sha256').update(text).digest();
-  // Zero marks a free slot.
-  return [digest.readBigUInt64LE(0) || 1n, digest.readBigUInt64LE(8)];
+  const key = Uint32Array.of(0, 4, 8, 12).map((at) => digest.readUInt32LE(at));
+  key[3] ||= 1; // zero marks a free slot
+  return key;
 }

@@ -177,7 +177,12 @@ export class RowSource extends Readable {
     for await (const batch of reader.rows(table.schema, keyColumns.length ? { keyColumns } : {})) {
       // The SQLite modules are synchronous: without this pause, signals and timers would wait for the whole table.
       await setImmediate();
-      for (const row of batch.keys ?? []) for (const [i, key] of row.entries()) await collector.add(files[i]!, key);
+      for (const row of batch.keys ?? []) {
+        for (let i = 0; i < row.length; i++) {
+          const full = collector.add(files[i]!, row[i]!);
+          if (full) await full;
+        }
+      }
       if (batch.data.length <= MAX_DATA) {
         yield { type: 'rows', stream, count: batch.count, data: batch.data };
         continue;

@@ -4,58 +4,20 @@
  * @see row-source.ts
  */
 import { Writable } from 'node:stream';
-import { FormatError, RestoreError } from '../errors.ts';
+import { RestoreError } from '../errors.ts';
 import type { BackupItem, BackupSchema, EndItem, EntityEndItem, RowsItem } from '../format/items.ts';
 import { openModel } from './database.ts';
-import type { DanglingReference, EntityCounts, RestoreWriter, TableWriter } from './driver.ts';
-import { type FileCounts, FileTarget } from './file-target.ts';
+import type { RestoreWriter, TableWriter } from './driver.ts';
+import { FileTarget } from './file-target.ts';
 import type { OrmLike } from './orm-like.ts';
 import { type BackupConfig, defineBackupConfig } from './registry.ts';
 import { RowLines } from './row-lines.ts';
-import { type Drift, planRestore } from './target-plan.ts';
+import { danglingError, notEmpty, outOfOrder, stopped, wrongCount } from './target-errors.ts';
+import type { RestoreCounts, RowTargetOptions } from './target-options.ts';
+import { planRestore } from './target-plan.ts';
 import { WantedFiles } from './wanted-files.ts';
 
-export interface RowTargetOptions {
-  registry?: BackupConfig;
-  /**
-   * `merge` (default): rows are told apart by primary key; missing ones are inserted, different ones updated, others
-   * left alone. `flush`: all rows of the tables in the backup are deleted first.
-   */
-  mode?: 'merge' | 'flush';
-  /** Does everything, files and their confinement included, and then takes it back. */
-  dryRun?: boolean;
-  /** Entity or table names: only these, with their files. */
-  only?: string[];
-  /** Entity or table names: everything but these. */
-  except?: string[];
-  /** Columns that the target does not have are left out instead of refused. */
-  allowDrift?: boolean;
-  /** Foreign keys without their row are accepted: for a source that has such rows itself. */
-  allowDangling?: boolean;
-  /** Refuse tables that hold rows: what is salvaged must not meet anything. */
-  requireEmpty?: boolean;
-  /** Aborting destroys the stream with the signal's reason and takes everything back. */
-  signal?: AbortSignal;
-}
-
-export interface TableCounts extends EntityCounts {
-  table: string;
-  entities: string[];
-}
-
-/** What a restore did, or would have done (`dryRun`). */
-export interface RestoreCounts {
-  dryRun: boolean;
-  /** In the backup's order. */
-  tables: TableCounts[];
-  files: FileCounts;
-  /** What was left out because of `allowDrift`. */
-  drift: Drift[];
-  /** Foreign keys without their row, where `allowDangling` accepted them; at most 20. */
-  dangling: DanglingReference[];
-  /** Migrations that only the backup's database, or only the target's, had executed. */
-  migrations: { onlyInBackup: string[]; onlyInTarget: string[] };
-}
+export type { RestoreCounts, RowTargetOptions, TableCounts } from './target-options.ts';
 
 interface OpenTable {
   /** Absent where `only` or `except` leaves the table out. */
@@ -275,41 +237,6 @@ export class RowTarget extends Writable {
     await writer?.rollback();
     await writer?.close();
   }
-}
-
-function notEmpty(table: string): RestoreError {
-  return new RestoreError(
-    'ERR_RESTORE_NOT_EMPTY',
-    `The table "${table}" holds rows. A damaged backup is salvaged into an empty database only: make a new one. Nothing was changed.`,
-    { facts: { table } },
-  );
-}
-
-function stopped(): RestoreError {
-  return new RestoreError('ERR_RESTORE_INCOMPLETE', 'The restore was stopped before its end. Nothing was changed.');
-}
-
-function outOfOrder(what: string): FormatError {
-  return new FormatError(
-    'ERR_FORMAT_ORDER',
-    `The backup's items are out of order (${what}). Validate the backup; if it is intact, a newer version wrote it: update mikro-orm-dbs.`,
-  );
-}
-
-function wrongCount(stream: number): FormatError {
-  return new FormatError(
-    'ERR_FORMAT_ROW',
-    `The rows of stream ${stream} are not as many as the backup says. Validate the backup.`,
-  );
-}
-
-function danglingError(dangling: DanglingReference[]): RestoreError {
-  const shown = dangling.slice(0, 5).map(({ table, row, parent }) => `"${table}" ${row} (no such row in "${parent}")`);
-  return new RestoreError(
-    'ERR_RESTORE_DANGLING',
-    `Rows would refer to rows that are not there: ${shown.join('; ')}${dangling.length > 5 ? ' and more' : ''}. Restore the tables that they refer to as well, or accept them with allowDangling. Nothing was changed.`,
-    { facts: { dangling } },
-  );
 }
 
 /** @see RowTarget */

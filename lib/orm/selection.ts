@@ -22,6 +22,8 @@ interface PropertyRule {
   entity: string;
   property: PropertyLike;
   rule: Exclude<FieldRule, string>;
+  /** The column may be in an ancestor's table, or in a descendant's. */
+  elsewhere: boolean;
 }
 
 /** A table of the model that is not left out, with the rules on its properties. */
@@ -43,9 +45,18 @@ export function selectTables(model: Model, config: BackupConfig): SelectedTable[
   for (const name of [...excluded, ...Object.keys(config.entities ?? {})]) {
     if (!names.has(name)) throw unknownEntity(name, names);
   }
+  const metas = model.tables.flatMap((table) => table.metas);
   return model.tables
     .filter((table) => !isExcluded(table, excluded))
-    .map((table) => ({ ...table, rules: table.metas.flatMap((meta) => rulesOf(meta, config)) }));
+    .map((table) => {
+      // With a table per type, an inherited property is a column of the ancestor's table.
+      const mine = metas.filter((meta) => lineage(meta).some((each) => table.metas.includes(each)));
+      return { ...table, rules: mine.flatMap((meta) => rulesOf(meta, config)) };
+    });
+}
+
+function lineage(meta: MetaLike): MetaLike[] {
+  return meta.tptParent ? [meta, ...lineage(meta.tptParent)] : [meta];
 }
 
 export function unknownEntity(name: string, known: Iterable<string>): ConfigError {
@@ -73,7 +84,7 @@ function rulesOf(meta: MetaLike, config: BackupConfig): PropertyRule[] {
   const rules = new Map<string, PropertyRule>();
   const add = (property: PropertyLike, rule: FieldRule) => {
     const full = typeof rule === 'string' ? { type: rule } : rule;
-    rules.set(property.name, { entity: meta.className, property, rule: full });
+    rules.set(property.name, { entity: meta.className, property, rule: full, elsewhere: meta.tptParent !== undefined });
   };
   for (const property of Object.values(meta.properties)) {
     const sugar = sugarOf(meta, property);
@@ -138,13 +149,12 @@ export interface TableSelection {
 export function selectColumns(table: SelectedTable, catalog: CatalogTable): TableSelection {
   const excluded = new Set<string>();
   const files = new Map<string, FileColumn>();
-  for (const { entity, property, rule } of table.rules) {
+  for (const { entity, property, rule, elsewhere } of table.rules) {
     if (rule.type === 'VALUE') continue;
     const at = `${entity}.${property.name}`;
     const columns = columnsOf(property, catalog);
     if (!columns.length) {
-      // With a table per type the column may be in the parent's table, where the same rule is applied.
-      if (table.metas.some((meta) => meta.tptParent)) continue;
+      if (elsewhere) continue;
       throw new ConfigError(
         'ERR_CONFIG_FIELD_NOT_A_COLUMN',
         `${at} is not stored in a column of the table "${catalog.table}", so it cannot be ${rule.type}. Register the property that is.`,

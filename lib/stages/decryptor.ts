@@ -1,7 +1,7 @@
 /** Sealed segments to stream bytes (SPEC.md section 7). */
 import { type AeadKey, openSegment } from '../crypto/aead.ts';
 import { TamperError, TruncatedError } from '../errors.ts';
-import { SEGMENT_HEAD, TAG } from '../format/limits.ts';
+import { MIN_PAYLOAD, SEGMENT_HEAD, TAG } from '../format/limits.ts';
 import type { Segment } from './blocks.ts';
 import { Stage } from './stage.ts';
 
@@ -52,6 +52,7 @@ export class Decryptor extends Stage<Segment, Buffer> {
   async openPlain(segment: Segment): Promise<Buffer> {
     const { key, fileId, alternatives } = this.#options;
     const attempt = (payload: Buffer): Buffer | null => {
+      if (payload.length < MIN_PAYLOAD) return null;
       const plain = Buffer.allocUnsafeSlow(payload.length - TAG);
       return openSegment(key, fileId, segment.index, segment.final, payload, plain) ? plain : null;
     };

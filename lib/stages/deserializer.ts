@@ -3,6 +3,7 @@ import * as zlib from 'node:zlib';
 import { RunningHash } from '../crypto/hash.ts';
 import { ConfigError, FormatError, TruncatedError } from '../errors.ts';
 import { Codec, FIRST_OPTIONAL_TYPE, type FrameHead, FrameType, MORE, readFrameHead } from '../format/frame.ts';
+import { freeYoung } from '../garbage.ts';
 import type { BackupItem, BackupSchema, FileMeta, SkippedSource } from '../format/items.ts';
 import { FRAME_HEAD } from '../format/limits.ts';
 import { Stage } from './stage.ts';
@@ -162,6 +163,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
     let running = this.#open.get(stream);
     if (!running) this.#open.set(stream, (running = { hash: new RunningHash(), count: 0, bytes: 0 }));
     if (data) {
+      freeYoung(data.length);
       running.hash.update(data);
       running.bytes += data.length;
     }

@@ -4,6 +4,7 @@ import { SinkError } from '../errors.ts';
 import { writeEnd } from '../format/header.ts';
 import { afterEnd, order, recordLength } from '../format/layout.ts';
 import { DELAY, FINAL, GROUP, Layout, type LayoutName, RecordType } from '../format/limits.ts';
+import { freeYoung } from '../garbage.ts';
 import { lease } from '../memory.ts';
 import { type Block, type Encoded, type GroupIndex, type SlotPool, takeSlot } from './blocks.ts';
 import { PageSealer } from './page-sealer.ts';
@@ -148,6 +149,7 @@ export class DualCopyInterleaver extends Stage<Encoded, Buffer> {
     for (const slot of order('tandem', this.#count)) {
       if (slot.type === RecordType.END) break;
       const length = recordLength(slot, this.#count, this.#lastLength);
+      freeYoung(length);
       if (slot.type === RecordType.DATA || slot.type === RecordType.INDEX) {
         const memory = takeSlot(this.#options.pool);
         const copy = this.#sealer.asCopyB(await this.#readBack(at, memory.bytes.subarray(0, length)));

@@ -3,6 +3,7 @@ import { parsePage } from '../container/pages.ts';
 import { ContainerReader } from '../container/reader.ts';
 import { Spool } from '../container/spool.ts';
 import { blockHash } from '../crypto/hash.ts';
+import { BackupError, TruncatedError } from '../errors.ts';
 import { type Header, readHeader } from '../format/header.ts';
 import { FINAL, FULL_RECORD, GROUP, PAGE, RecordType } from '../format/limits.ts';
 import type { PageFields } from '../format/page.ts';
@@ -82,6 +83,8 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
     const page = this.#page();
     this.#have = 0;
     if (page?.type === RecordType.HEADER) this.#header(page);
+    // Blocks that come before their header wait for it.
+    else if (!this.#fileId) this.#wholeSoFar = false;
     else if (page?.type !== RecordType.DATA || page.sequence < this.#next) this.#wholeSoFar = page !== null;
     else this.#wholeSoFar = await this.#block(page, rest);
     if (!this.#fileId) this.#wholeSoFar = false;
@@ -115,13 +118,28 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
     this.#wholeSoFar = false;
     this.#spool ??= await Spool.create();
     try {
-      const reader = await ContainerReader.open([this.#spool]);
+      const reader = await ContainerReader.open(
+        [this.#spool],
+        this.#fileId ? { fileId: this.#fileId.toString('hex') } : {},
+      );
       this.#found.resolve({ fileId: reader.fileId, headers: reader.headers });
       for await (const block of reader.stream(() => takeSlot(undefined), this.#next)) await this.send(block);
-    } catch (error) {
+    } catch (cause) {
+      const error = this.#isCut(cause) ? this.#truncated(cause) : cause;
       this.#found.reject(error);
       throw error;
     }
+  }
+
+  /** What stood before the spool's beginning was whole, and nothing that could stand for the rest came. */
+  #isCut(error: unknown): boolean {
+    const codes = ['ERR_FORMAT_NOT_DBS', 'ERR_DAMAGE_NO_HEADER'];
+    return this.#fileId !== undefined && error instanceof BackupError && codes.includes(error.code);
+  }
+
+  #truncated(cause: unknown): TruncatedError {
+    const message = `The stream ends after block ${this.#next - 1}, which is not its last. It was cut, or its sender failed.`;
+    return new TruncatedError('ERR_TRUNCATED', message, { cause, facts: { blocks: this.#next } });
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {

@@ -2,9 +2,11 @@
  * The real program on a real app, as a user runs it: every step is a process of its own, and what it prints is compared. With
  * DBS_TEST_ORM=7 (and the Node that it needs) the app stands on MikroORM 7.
  */
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { dbs, jsonLines, makeApp, type RunOptions, typescriptConfig } from './support.ts';
 
@@ -115,7 +117,7 @@ t.test('pipes', async (t) => {
   const target = { env: { ...env, SHOP_DB: 'empty.db', SHOP_FILES: './restored' }, input: out.stdout };
   t.match(await run('restore - --flush', target), { code: 0, out: /^Restored the backup from stdin\./ });
 
-  const input = Buffer.alloc(3_000_000, 'some line\n');
+  const input = randomBytes(3_000_000);
   const sealed = await run('seal', { input });
   t.equal(sealed.code, 0, sealed.err);
   const opened = await run('unseal', { input: sealed.stdout });
@@ -233,8 +235,7 @@ t.test('interrupted, nothing is left behind', async (t) => {
     const stopped = await run('seal stopped.dbs', {
       during: async (child) => {
         child.stdin?.write(Buffer.alloc(2_000_000));
-        while (!readdirSync(app).some((name) => name.includes('stopped')))
-          await new Promise((wake) => setTimeout(wake, 20));
+        for (let i = 0; i < 500 && !readdirSync(app).some((name) => name.includes('stopped')); i++) await sleep(20);
         child.kill(signal);
       },
     });

@@ -7,7 +7,8 @@ import { filesBelow, read } from './support.ts';
 const PAGE = 'docs/errors.md';
 const CODE = /\b(?:ERR|WARN)_[A-Z0-9]+(?:_[A-Z0-9]+)*(?![_A-Z0-9])/g;
 /** Node's own, which the source may look for. */
-const FOREIGN = /^ERR_(STREAM_PREMATURE_CLOSE|STREAM_DESTROYED|MODULE_NOT_FOUND|REQUIRE_ESM|UNKNOWN_FILE_EXTENSION)$/;
+const FOREIGN =
+  /^ERR_(STREAM_PREMATURE_CLOSE|STREAM_DESTROYED|MODULE_NOT_FOUND|REQUIRE_ESM|INVALID_URL|UNKNOWN_FILE_EXTENSION)$/;
 /** What `dbs` says of errors that are not this package's: its own exit codes. */
 const NO_CLASS: Record<string, number> = { ERR_INTERRUPTED: 130, ERR_UNEXPECTED: 1 };
 

@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import t from 'tap';
 import type { BackupItem } from '../../lib/format/items.ts';
+import { restoreError, sourceError } from '../../lib/orm/drivers/sqlite-errors.ts';
 import { createRowSource } from '../../lib/orm/row-source.ts';
 import { createRowTarget } from '../../lib/orm/row-target.ts';
 import { core, openOrm, type TestOrm } from '../support/orm.ts';
@@ -311,4 +312,30 @@ t.test('a target that cannot be written', async (t) => {
   await t.rejects(pipeline(createRowSource(source), createRowTarget([target, source])), {
     code: 'ERR_CONFIG_SEVERAL_DATABASES',
   });
+});
+
+t.test('what the modules report, in our words', async (t) => {
+  const reports: [object, string, string][] = [
+    [{ code: 'SQLITE_BUSY_SNAPSHOT' }, 'ERR_SOURCE_LOCKED', 'ERR_RESTORE_LOCKED'],
+    [{ code: 'ERR_SQLITE_ERROR', errcode: 6 }, 'ERR_SOURCE_LOCKED', 'ERR_RESTORE_LOCKED'],
+    [{ code: 'SQLITE_READONLY_DBMOVED' }, 'ERR_SOURCE_DATABASE', 'ERR_RESTORE_READ_ONLY'],
+    [{ code: 'SQLITE_FULL', rawCode: 13 }, 'ERR_SOURCE_DATABASE', 'ERR_RESTORE_DISK_FULL'],
+    [{ code: 'SQLITE_CANTOPEN', errno: 14 }, 'ERR_SOURCE_UNREADABLE', 'ERR_RESTORE_UNREACHABLE'],
+    [
+      { message: 'ConnectionFailed("Unable to open connection to local database x: 14")' },
+      'ERR_SOURCE_UNREADABLE',
+      'ERR_RESTORE_UNREACHABLE',
+    ],
+    [{ code: 'SQLITE_CORRUPT_INDEX' }, 'ERR_SOURCE_CORRUPT', 'ERR_RESTORE_DATABASE'],
+    [{ code: 'ERR_SQLITE_ERROR', errcode: 2835 }, 'ERR_SOURCE_DATABASE', 'ERR_RESTORE_CONSTRAINT'],
+    [{ errcode: 26 }, 'ERR_SOURCE_CORRUPT', 'ERR_RESTORE_DATABASE'],
+    [{ message: 'something new' }, 'ERR_SOURCE_DATABASE', 'ERR_RESTORE_DATABASE'],
+  ];
+  for (const [report, source, restore] of reports) {
+    const cause = Object.assign(new Error('as the module says'), report);
+    t.match(sourceError(cause, 'read'), { code: source, cause }, JSON.stringify(report));
+    t.match(restoreError(cause, 'write'), { code: restore, cause });
+  }
+  const ours = sourceError(new Error('x'), 'read');
+  t.equal(restoreError(ours, 'write'), ours, 'never wrapped twice');
 });

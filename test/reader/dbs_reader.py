@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """A reader of the .dbs container, written from SPEC.md alone ("section n" below means that text).
 
-Python >= 3.9 and its standard library; AES-GCM comes from the system's OpenSSL 3 through ctypes. It takes whole and damaged
-files. It reads slots of passphrases, not of recipients. It favours plainness over speed: Argon2id with the writer's default
-parameters takes minutes here.
+Python >= 3.9 and its standard library; AES-GCM comes from the system's OpenSSL 3 through ctypes. It takes whole and
+damaged files, with passphrases (not with the keys of recipients). It favours plainness over speed: Argon2id with the
+writer's default parameters takes minutes here.
 
     dbs_reader.py FILE [FILE2] --passphrase-file PATH --output OUT     the bytes of a sealed stream
     dbs_reader.py FILE [FILE2] --passphrase-file PATH --dump DIR       a database backup: schema.json, tables, files
 
-FILE2 is the second file of the split layout. Exit codes: 0 whole, 4 healed, 6 beyond repair, 12 wrong passphrase, 2 usage.
+FILE2 is the second file of the split layout. Everything is written as `*.part` first and gets its name when all of it
+was verified. Exit codes: 0 read, 4 healed, 6 beyond repair, 12 wrong passphrase, 2 usage. (0 does not mean that
+the file is whole: what was not needed was not verified.)
 """
-import argparse, ctypes, ctypes.util, functools, hashlib, hmac, itertools, json, mmap, os, re, struct, sys, unicodedata, zlib
+import argparse, ctypes, ctypes.util, functools, hashlib, hmac, itertools, json, mmap, os, re, struct, sys, unicodedata
+import zlib
 from collections import Counter, defaultdict, namedtuple
 from urllib.parse import quote
 
@@ -29,7 +32,7 @@ def ceil(a, b):
     return -(-a // b)
 
 
-# --- Section 2: GF(2^8) and the Reed-Solomon code. Bulk work is bytes.translate (times a constant) and XOR of big integers.
+# --- Section 2: GF(2^8) and Reed-Solomon. Bulk work is bytes.translate (times a constant) and XOR of big integers.
 
 EXP, LOG = [0] * 510, [0] * 256
 x = 1
@@ -48,7 +51,7 @@ def inv(a):
 
 
 TIMES = [bytes(mul(a, b) for b in range(256)) for a in range(256)]
-# INVERSE_POWER[n][x] = X^-n for the locator X = x xor 255 of position x; X is never zero, as position 255 is never used.
+# INVERSE_POWER[n][x] = X^-n, where X = x xor 255 is the locator of position x: never zero, as x = 255 is never used.
 INVERSE_POWER = [bytes(EXP[-n * LOG[x ^ 255] % 255] for x in range(255)) for n in range(113)]
 
 
@@ -88,7 +91,7 @@ def solve(m, data, parity, lost):
 
 
 def errors(s, erased=()):
-    """Position -> error value, from the syndromes of one codeword; None if there are too many. Berlekamp-Massey, Forney."""
+    """Position -> error, from the syndromes of a codeword; None if there are too many. Berlekamp-Massey and Forney."""
     m, f = len(s), len(erased)
     locator = [1]
     for x in erased:
@@ -121,13 +124,13 @@ def errors(s, erased=()):
     for i, a in enumerate(locator):
         for j in range(length - i):
             omega[i + j] ^= mul(a, s[j])
-    above, below = everywhere(omega), everywhere([a if i % 2 else 0 for i, a in enumerate(locator)][1:] + [0])
-    # `below` is the derivative: the odd coefficients, each moved down by one
+    derivative = [a if i % 2 else 0 for i, a in enumerate(locator)][1:]
+    above, below = everywhere(omega), everywhere(derivative)
     return {x: mul(x ^ 255, mul(above[x], inv(below[x]))) for x in found}
 
 
 def correct(versions, m, suspects):
-    """Corrects codewords column by column. `versions`: one or two lists of rows, indexed by x; only rows `suspects` may be wrong."""
+    """Corrects rows column by column. `versions`: one or two lists of rows by x, where only `suspects` may be wrong."""
     width, suspects = len(versions[0][0]), set(suspects)
     syndromes = [[combine((EXP[LOG[x ^ 255] * n % 255], row) for x, row in enumerate(rows)).to_bytes(width, 'big')
                   for n in range(m)] for rows in versions]
@@ -159,7 +162,7 @@ def hkdf(ikm, salt, info):
 
 
 def permutation():
-    """The permutation P of Argon2, on 16 words of a list; its 8 quarter rounds are written out, as calls are dear in Python."""
+    """The permutation P of Argon2, on 16 words of a list. Its 8 rounds are written out, as calls are dear in Python."""
     half = 'A=(A+B+2*(A&L)*(B&L))&W;D^=A;D=D>>{0}|D<<64-{0}&W\n'
     code = ''
     for a, b, c, d in [(i, 4 + i, 8 + i, 12 + i) for i in range(4)] + \
@@ -204,7 +207,8 @@ def argon2id(password, salt, t, m, p, length=32):
             P(v, at)
         return xor(r, words.pack(*[v[16 * j + 2 * i + e] for i in range(8) for j in range(8) for e in (0, 1)]))
 
-    seed = hashlib.blake2b(le(p, length, m, t, 0x13, 2, len(password)) + password + le(len(salt)) + salt + le(0, 0)).digest()
+    seed = le(p, length, m, t, 0x13, 2, len(password)) + password + le(len(salt)) + salt + le(0, 0)
+    seed = hashlib.blake2b(seed).digest()
     quarter = m // (4 * p)
     lane_length = 4 * quarter
     B = [[long_hash(seed + le(i, lane), 1024) for i in (0, 1)] + [bytes(1024)] * (lane_length - 2) for lane in range(p)]
@@ -303,7 +307,7 @@ def parities(n):
 
 class Container:
     def __init__(self, data):
-        self.data, self.opened, self.healed = data, {}, False
+        self.data, self.opened, self.healed, self.newer = data, {}, False, False
         self.scan()
         self.collect()
         self.locate()
@@ -311,22 +315,27 @@ class Container:
     def bytes(self, at, size):
         return self.data[at:at + size] if at >= 0 else b''
 
+    @staticmethod
+    def fits(content):
+        return content[:8] == MAGIC and zlib.crc32(content[:2284]) == int.from_bytes(content[2284:], 'big')
+
     def page(self, at):
         """The page at this offset, corrected if need be, or None."""
         if at not in self.opened:
-            raw = self.bytes(at, PAGE)
+            raw, fits, self.opened[at] = self.bytes(at, PAGE), False, None
             content = raw[:2288]
-            clean = len(raw) == PAGE and zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], 'big')
-            if not clean and len(raw) == PAGE:  # codeword j is column j of 112 + 143 rows of 16 bytes
-                rows = correct([[raw[o:o + 16] for o in (*range(2288, 4080, 16), *range(0, 2288, 16))]], 112, range(255))
-                content = b''.join(rows[112:]) if rows else b''
-            self.opened[at] = None
-            if content[:8] == MAGIC and zlib.crc32(content[:-4]) == int.from_bytes(content[-4:], 'big'):
-                f = struct.unpack_from('>8sBBBBI32sQQIHBBBBBBIHH4x32s', content)
-                if f[1] > 1:
-                    raise Refused(f'This file has format version {f[1]}, which is newer than this reader.', 2)
-                _, _, _, type, copy, length, file, seq, _, L, _, _, _, flags, _, _, layout, _, i, n, digest = f
-                self.opened[at] = Page(at, type, copy, length, file, seq, L, flags, layout, i, n, digest, content, clean)
+            if len(raw) == PAGE:
+                clean = fits = self.fits(content)
+                if not fits:  # codeword j is column j of 112 + 143 rows of 16 bytes
+                    rows = [raw[start:start + 16] for start in (*range(2288, 4080, 16), *range(0, 2288, 16))]
+                    rows = correct([rows], 112, range(255))
+                    content = b''.join(rows[112:]) if rows else b''
+                    fits = self.fits(content)
+            if fits and content[8] > 1:
+                self.newer = True
+            elif fits:
+                f = struct.unpack_from('>10xBBI32sQ8xI4xB2xB4xHH4x32s', content)
+                self.opened[at] = Page(at, *f, content, clean)
         return self.opened[at]
 
     def scan(self):
@@ -343,7 +352,7 @@ class Container:
             if following not in self.opened and self.page(following):
                 todo.append(self.page(following))
         if not todo:
-            raise Refused('No page of a .dbs file was found.')
+            raise Refused('This file needs a newer reader.' if self.newer else 'No page of a .dbs file was found.')
         known = {p.file for p in todo if p.type in (HEADER, END) and H(b'DBS2 file\0' + self.body(p)[:96]) == p.file}
         first = self.page(0) or self.page(len(self.data) - PAGE)
         votes = Counter(p.file for p in todo if p.file in known or not known)
@@ -379,6 +388,8 @@ class Container:
         ends += [(p.seq + 1, p.seq * FULL + p.L) for p in before if p.type == DATA and p.flags & 1]
         ends += [(g * GROUP + len(body) // 32, g * GROUP * FULL + int.from_bytes(body[:8], 'big'))
                  for g, body in sorted(self.bodies[INDEX], reverse=True)]
+        # not authenticated yet: it must at least be possible
+        ends = [(n, total) for n, total in ends if n <= len(self.data) // PAGE and 21 <= total - (n - 1) * FULL <= FULL]
         if not ends:
             raise Refused('Nothing is left that tells how many blocks there are.')
         self.count, self.last = ends[0][0], ends[0][1] - (ends[0][0] - 1) * FULL
@@ -415,10 +426,11 @@ class Container:
     @functools.lru_cache(1)
     def group(self, g):
         blocks = range(g * GROUP, min(g * GROUP + GROUP, self.count))
-        return [Block(self, DATA, i) for i in blocks], [Block(self, PARITY, 256 * g + j) for j in range(parities(len(blocks)))]
+        parity = range(256 * g, 256 * g + parities(len(blocks)))
+        return [Block(self, DATA, i) for i in blocks], [Block(self, PARITY, seq) for seq in parity]
 
     def rebuild(self, g):
-        """Outer parity, 512 bytes of all blocks at a time (row lengths are multiples of that), in turns with rows and columns."""
+        """Outer parity, 512 bytes of all blocks at a time (row lengths are multiples of that), in turns with rows."""
         data, parity = self.group(g)
         for b in data + parity:
             b.read()
@@ -603,13 +615,14 @@ class Item:
 
 def extract(pieces, output, dump):
     """Writes the one file of a sealed stream to `output`, or all of a database backup into the folder `dump`."""
-    items, counts, schema, more, end, last = {}, Counter(), b'', 0, None, (0, b'')
+    items, counts, schema, more, end, last = {}, Counter(), b'', 0, None, b''
 
     def begin(stream, *path):
         if stream in items:
             raise Refused(f'Stream {stream} begins twice.')
         items[stream] = Item(output or os.path.join(dump, *path))
         return items[stream]
+
     for ordinal, (offset, type, flags, stream, body) in enumerate(frames(pieces)):
         if type == 1:
             schema, more = (schema if more else b'') + body, flags & 1  # SCHEMA is repeated in long streams
@@ -622,7 +635,7 @@ def extract(pieces, output, dump):
         elif type == 3:
             about = json.loads(body)
             parts = [quote(part, safe=' ') for part in [about['kind'], about['root'], *about['path'].split('/')]]
-            begin(stream, 'files', *(part.replace('.', '%2E') if part in ('.', '..') else part for part in parts if part))
+            begin(stream, 'files', *(part + '%' if part in ('.', '..') else part for part in parts if part))
         elif type == 4:
             items[stream].write(body)
         elif type == 5:
@@ -640,14 +653,16 @@ def extract(pieces, output, dump):
             counts.update(skipped=1)
             print('Skipped in the backup: ' + body.decode(), file=sys.stderr)
         elif type == 9:
-            end, at = json.loads(body), offset
-            if end['frames'] != ordinal or any(end[name] != counts[name] for name in ('rows', 'files', 'bytes', 'skipped')):
+            end = json.loads(body)
+            counts.update(frames=ordinal)
+            if any(end[name] != counts[name] for name in ('rows', 'files', 'bytes', 'skipped', 'frames')):
                 raise Refused('The counts of END do not fit.')
+            footer = struct.pack('>Q', offset) + b'DBS2TAIL'
         elif type == 10:
-            last = (offset, body[-16:])
+            last = body[-16:]
         elif type < 128:
             raise Refused(f'Frames of type {type} are unknown to this reader.', 2)
-    if not end or last != (last[0], struct.pack('>Q', at) + b'DBS2TAIL') or not all(item.out.closed for item in items.values()):
+    if not end or last != footer or not all(item.out.closed for item in items.values()):
         raise Refused('The stream has no END: it was not completed.')
     for item in items.values():
         os.replace(item.part, item.path)
@@ -680,7 +695,7 @@ def main(arguments=None):
     except (ValueError, KeyError) as error:
         print(f'The stream is not well-formed: {error!r}', file=sys.stderr)
         return 6
-    except OSError as error:
+    except (OSError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2
     return 4 if container.healed else 0

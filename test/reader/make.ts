@@ -1,8 +1,8 @@
 /** Writes a container of pseudo-random bytes: `make.ts OUT LAYOUT BYTES PASSPHRASE SEED`. Small Argon2id parameters, for readers without a fast one. */
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { sealStream } from '../../lib/seal.ts';
 import type { LayoutName } from '../../lib/format/limits.ts';
+import { sealStream } from '../../lib/seal.ts';
 
 /** Bytes that depend on nothing but the seed. */
 export function seeded(seed: string, length: number): Buffer {
@@ -15,5 +15,9 @@ const [output, layout, bytes, passphrase, seed] = process.argv.slice(2);
 if (output) {
   const kdf = { memoryKiB: 8192, iterations: 1, parallelism: 1 };
   const data = seeded(seed!, Number(bytes));
-  await sealStream(Readable.from([data]), { passphrases: [passphrase!], kdf }, { output, layout: layout as LayoutName, force: true });
+  await sealStream(
+    Readable.from([data]),
+    { passphrases: [passphrase!], kdf },
+    { output, layout: layout as LayoutName, force: true },
+  );
 }

@@ -101,7 +101,7 @@ t.test('a full disk', async (t) => {
   } catch {
     const why = 'CANNOT RUN: a small file system cannot be mounted here (that needs root)';
     if (process.env.CI) t.fail(why);
-    else t.skip(why);
+    else t.pass(why, { skip: why });
     return;
   }
   t.teardown(() => execFileSync('umount', [full]));

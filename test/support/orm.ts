@@ -1,9 +1,7 @@
 /**
  * The MikroORM that the tests run against: 6 (installed at the root) or, with DBS_TEST_ORM=7, 7 from test/matrix. The
- * driver is libsql, or the one that DBS_TEST_DRIVER names (better-sqlite3, sqlite3).
- *
- *   node_modules/.bin/tap test/orm
- *   test/matrix/run.sh        # everything that this machine can run
+ * driver is libsql, or the one that DBS_TEST_DRIVER names (better-sqlite3, sqlite3 with 6, node:sqlite with 7). test/run.mjs
+ * runs what this machine can.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -43,6 +41,9 @@ async function load(): Promise<Loaded> {
 export const loaded = await load();
 export const { core } = loaded;
 
+/** For the compiler: MikroORM's own type fits the structural one. */
+export const fits = (orm: Core.MikroORM): OrmLike => orm;
+
 export interface TestOrm extends OrmLike {
   em: Core.EntityManager & OrmLike['em'];
   close(force?: boolean): Promise<void>;
@@ -72,6 +73,8 @@ export async function openOrm(
     ...loaded.options(file),
     ...more,
   } as never);
+  // 7 connects, and makes the file, with the first query only.
+  if (!(await orm.isConnected())) await orm.connect();
   if (schema) {
     // 6 and 7 name it differently.
     const it = orm as unknown as Record<'schema', { createSchema?(): Promise<void>; create?(): Promise<void> }>;

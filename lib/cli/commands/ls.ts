@@ -40,6 +40,8 @@ async function ls(session: Session, file: string, options: Options): Promise<Exi
 }
 
 function line(entry: ListEntry): string {
+  if (entry.type === 'file' && entry.kind === 'stream')
+    return row('stream', '', size(entry.size), '(for `dbs unseal`)');
   if (entry.type === 'file')
     return row(entry.kind, '', size(entry.size), [entry.root, entry.path].filter(Boolean).join('/'));
   const entities = entry.entities.filter((name) => name !== entry.name);

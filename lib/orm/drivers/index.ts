@@ -2,9 +2,10 @@
 import { ConfigError } from '../../errors.ts';
 import type { DatabaseDriver, DriverFactory } from '../driver.ts';
 import { type OrmLike, platformNames } from '../orm-like.ts';
+import { postgresqlDriver } from './postgresql.ts';
 import { sqliteDriver } from './sqlite.ts';
 
-const factories: DriverFactory[] = [sqliteDriver];
+const factories: DriverFactory[] = [sqliteDriver, postgresqlDriver];
 
 /** @throws ConfigError ERR_CONFIG_UNSUPPORTED_DATABASE */
 export async function driverFor(orm: OrmLike): Promise<DatabaseDriver> {

@@ -17,7 +17,7 @@ export interface SqliteTable extends CatalogTable {
  * @returns null where the table does not exist
  */
 export async function describeTable(db: SqliteHandle, ref: TableRef): Promise<SqliteTable | null> {
-  const schema = ref.schema === undefined || ref.schema === '*' ? undefined : ref.schema;
+  const schema = await attached(db, ref.schema);
   const named = schema === undefined ? { table: ref.table } : { schema, table: ref.table };
   const master = `${schema === undefined ? '' : `${ident(schema)}.`}sqlite_master`;
   const [found] = await db.all(
@@ -46,6 +46,13 @@ export async function describeTable(db: SqliteHandle, ref: TableRef): Promise<Sq
     ...(alias === undefined ? {} : { rowidAlias: alias }),
     autoincrement: alias !== undefined && /\bAUTOINCREMENT\b/i.test(stripQuoted(sql ?? '')),
   };
+}
+
+/** SQLite has attached databases for schemas. Any other schema is one that MikroORM leaves out on SQLite, too. */
+async function attached(db: SqliteHandle, schema: string | undefined): Promise<string | undefined> {
+  if (schema === undefined || schema === '*') return undefined;
+  const found = await db.all(`SELECT 1 AS one FROM pragma_database_list WHERE name = ${literal(schema)} AND seq > 1`);
+  return found.length ? schema : undefined;
 }
 
 const VIEW = {

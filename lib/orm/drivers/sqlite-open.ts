@@ -34,6 +34,9 @@ let memoryCount = 0;
 
 /** @throws ConfigError ERR_CONFIG_SQLITE_CLIENT where the native client is out of reach */
 export async function locate(orm: OrmLike): Promise<SqliteLocation> {
+  // Before MikroORM connects: it would make an empty database in the place of a missing one.
+  const file = String(setting(orm, 'dbName') ?? '');
+  if (!inMemory(file)) mustExist(file);
   if (!(await orm.isConnected())) await orm.connect();
   const connection = orm.em.getConnection() as ConnectionLike;
   return connection.getKnex
@@ -122,7 +125,6 @@ function identityOf(file: string): string {
 }
 
 function mustExist(file: string): void {
-  // A second connection would create an empty database in its place.
   if (!REMOTE.test(file) && !file.startsWith('file:') && !existsSync(file))
     throw new SourceError(
       'ERR_SOURCE_NO_DATABASE',
