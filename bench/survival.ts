@@ -2,7 +2,7 @@
  * How many damaged files come back exactly: the survival table of docs/durability.md. Real files, made by `sealStream`; seeded damage
  * (lib/testkit); each trial opens the damaged bytes without a key and compares every block's recovered payload with the original's, byte by byte.
  *
- * Run: node --import=tsx bench/survival.ts [sizes, default 10KiB,4MiB,256MiB] [most trials a cell, 100] [seconds a cell, 20] [seed, 1]
+ * Run: node --import=tsx bench/survival.ts [sizes, default 10KiB,4MiB,256MiB] [most trials a cell, 100] [seconds a cell, 20] [seed, 1] [part of the kinds' names]
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -75,19 +75,20 @@ async function original(folder: string, size: number, layout: LayoutName): Promi
   return { bytes, header: reader.headers[0]!.bytes, payloads };
 }
 
-/** Whether everything comes back as it was. @throws what is no BackupError: a defect of the reader */
-async function comesBack(damaged: Buffer, { header, payloads }: Original): Promise<boolean> {
+/** Nothing where everything comes back as it was, else what was lost. @throws what is no BackupError: a defect of the reader */
+async function loss(damaged: Buffer, { header, payloads }: Original): Promise<string | null> {
   try {
     const reader = await ContainerReader.open([bufferSource(damaged)]);
-    if (reader.extent.count !== payloads.length || !reader.headers.some((h) => h.bytes.equals(header))) return false;
+    if (!reader.headers.some((h) => h.bytes.equals(header))) return 'the key slots';
+    if (reader.extent.count !== payloads.length) return 'the end';
     const record = Buffer.allocUnsafe(FULL_RECORD);
     for (const [i, expected] of payloads.entries()) {
       const { payload } = await reader.read(i, record);
       if (!payload.equals(expected)) throw new Error(`block ${i} came back with other bytes than it was written with`);
     }
-    return reader.complete;
+    return reader.complete ? null : 'the end';
   } catch (error) {
-    if (error instanceof BackupError) return false;
+    if (error instanceof BackupError) return error.code;
     throw error;
   }
 }
@@ -99,23 +100,28 @@ interface Cell {
   good: number;
   trials: number;
   seconds: number;
+  /** Why files did not come back, and how many. */
+  lost: Record<string, number>;
 }
 
-async function cell(file: Original, kind: Kind, seed: string, most: number, seconds: number): Promise<[number, number, number]> {
+async function cell(file: Original, kind: Kind, seed: string, most: number, seconds: number): Promise<Pick<Cell, 'good' | 'trials' | 'seconds' | 'lost'>> {
   const start = performance.now();
   const spent = () => (performance.now() - start) / 1000;
   let good = 0;
+  const lost: Record<string, number> = {};
   let trials = 0;
   for (; trials < most && (trials < 2 || spent() < seconds); trials++) {
     let damage = kind.damage[trials % kind.damage.length]!;
     if (damage === 'cut-tail') damage = `cut-tail:${1 + 44 * new Random(`${seed} ${trials} cut`).unit()}%`;
     const { bytes } = corrupt(file.bytes, damage, { seed: `${seed} ${trials}` });
-    if (await comesBack(bytes, file)) good++;
+    const what = await loss(bytes, file);
+    if (what === null) good++;
+    else lost[what] = (lost[what] ?? 0) + 1;
   }
-  return [good, trials, spent()];
+  return { good, trials, seconds: spent(), lost };
 }
 
-const [sizes = '10KiB,4MiB,256MiB', most = '100', seconds = '20', seed = '1'] = process.argv.slice(2);
+const [sizes = '10KiB,4MiB,256MiB', most = '100', seconds = '20', seed = '1', only = ''] = process.argv.slice(2);
 const folder = workFolder();
 const cells: Cell[] = [];
 say(`${machine()}; seed ${seed}`);
@@ -125,10 +131,11 @@ for (const name of sizes.split(',')) {
     const file = await original(folder, size, layout);
     say(`${name}, ${layout}: ${file.bytes.length} bytes, ${file.payloads.length} blocks`);
     for (const kind of KINDS) {
-      if ((kind.needs ?? 0) > file.bytes.length) continue;
-      const [good, trials, spent] = await cell(file, kind, `${seed} ${name} ${kind.name}`, Number(most), Number(seconds));
-      cells.push({ size: name, layout, kind: kind.name, good, trials, seconds: spent });
-      say(`  ${kind.name}: ${good} of ${trials} (${spent.toFixed(1)} s)`);
+      if ((kind.needs ?? 0) > file.bytes.length || !kind.name.includes(only)) continue;
+      const found = await cell(file, kind, `${seed} ${name} ${kind.name}`, Number(most), Number(seconds));
+      cells.push({ size: name, layout, kind: kind.name, ...found });
+      const why = Object.entries(found.lost).map(([what, n]) => `, ${n} x ${what}`);
+      say(`  ${kind.name}: ${found.good} of ${found.trials} (${found.seconds.toFixed(1)} s)${why.join('')}`);
     }
   }
 }

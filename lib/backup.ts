@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { BackupItem, SkippedSource, TableSchema } from './format/items.ts';
 import type { KdfParameters } from './format/key-slot.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import type { BackupConfig } from './orm/registry.ts';
+import { type BackupConfig, ownConfig } from './orm/registry.ts';
 import { createRowSource, type RowSource } from './orm/row-source.ts';
 import { sealingKeys } from './sources.ts';
 import type { BackupResult, SealingSecret, WriteOptions } from './types.ts';
@@ -12,7 +12,10 @@ import { TOOL } from './version.ts';
 import { containerStream, writeContainer } from './write.ts';
 
 export interface BackupOptions extends WriteOptions {
-  /** What the app says about its entities and files. Entities that it does not name are backed up as they are. */
+  /**
+   * What the app says about its entities and files; entities that it does not name are backed up as they are. Default: the key `dbs` of the
+   * ORM's configuration.
+   */
   config?: BackupConfig;
   /** Argon2id parameters of new passphrase slots. */
   kdf?: Partial<KdfParameters>;
@@ -90,10 +93,11 @@ export function createBackup(
 ): Promise<BackupResult> | Readable {
   const observer = new Observer(options.onEvent);
   const keys = { ...sealingKeys(secret), ...(options.kdf ? { kdf: options.kdf } : {}) };
+  const config = options.config ?? ownConfig(orm);
   const items = () => {
     const source = createRowSource(orm, {
       tool: TOOL,
-      ...(options.config ? { registry: options.config } : {}),
+      ...(config ? { registry: config } : {}),
       ...(options.signal ? { signal: options.signal } : {}),
       // A backup that is written into one of its own file roots must not contain itself.
       ignorePaths: [options.output, options.mirror].filter((o) => typeof o === 'string').map((path) => resolve(path)),

@@ -73,11 +73,11 @@ async function rewrite(reader: ContainerReader, sink: FileSink, options: RepairO
   try {
     const { fileId, extent, headers, sources } = reader;
     const pool = new SlotPool(IN_FLIGHT);
-    const progress = new Progress('repair', options.onEvent, extent.count);
+    const progress = new Progress('repair', options.onEvent, reader.size);
     const segments = async function* () {
       for await (const block of reader.stream(() => pool.take())) {
         yield toSegment(block);
-        progress.add(1);
+        progress.add(reader.size / extent.count);
       }
     };
     const interleaver = new DualCopyInterleaver({

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import type { OpenedKeys } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import type { BackupConfig } from './orm/registry.ts';
+import { type BackupConfig, ownConfig } from './orm/registry.ts';
 import { createRowTarget } from './orm/row-target.ts';
 import { Progress } from './progress.ts';
 import { readItems, readingPool } from './reading.ts';
@@ -14,7 +14,7 @@ import type { BackupSource, OpeningSecret, RestoreOptions as Options, RestoreRes
 import { examine } from './validate.ts';
 
 export interface RestoreOptions extends Options {
-  /** Where files go: the same registry that the backup was made with, with this machine's folders. */
+  /** Where files go: the registry that the backup was made with, with this machine's folders. Default: the key `dbs` of the ORM's configuration. */
   config?: BackupConfig;
 }
 
@@ -40,13 +40,14 @@ export function restoreBackup(
     const keys = await openKeys(reader, secret);
     const { report, error } = await examine(reader, keys, options);
     if (error && !options.salvage) throw error;
-    const { config: registry, mode, dryRun, only, except, allowDrift, signal } = options;
+    const { mode, dryRun, only, except, allowDrift, allowDangling, allowTriggers, signal } = options;
+    const registry = options.config ?? ownConfig(orm);
     const losses = error ? noLosses() : null;
     // What is salvaged must not overwrite anything, and may refer to what is lost.
     const salvaging = losses ? { requireEmpty: true, allowDangling: true } : {};
     const target = createRowTarget(
       orm,
-      given({ registry, mode, dryRun, only, except, allowDrift, signal, ...salvaging }),
+      given({ registry, mode, dryRun, only, except, allowDrift, allowDangling, allowTriggers, signal, ...salvaging }),
     );
     if (losses)
       await pipeline(
@@ -82,11 +83,11 @@ async function restoreAll(
   options: RestoreOptions,
 ): Promise<void> {
   const pool = readingPool();
-  const progress = new Progress('restore', options.onEvent, reader.extent.count);
+  const progress = new Progress('restore', options.onEvent, reader.size);
   const blocks = async function* () {
     for await (const block of reader.stream(() => pool.take())) {
       yield block;
-      progress.add(1);
+      progress.add(reader.size / reader.extent.count);
     }
     progress.done();
   };

@@ -142,6 +142,10 @@ export interface RestoreOptions extends ReadOptions {
   except?: string[];
   /** Go on although columns of the backup are missing in the target. */
   allowDrift?: boolean;
+  /** Accept rows that refer to rows which are not there: for a source that has such rows itself. */
+  allowDangling?: boolean;
+  /** MariaDB and MySQL cannot switch triggers off: let them fire for restored rows instead of refusing. */
+  allowTriggers?: boolean;
   /**
    * Where the backup is beyond repair: restore what is intact, into an EMPTY target, and report the rest. Rows may then refer to rows
    * that are lost.

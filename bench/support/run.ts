@@ -7,20 +7,20 @@ import { fileURLToPath } from 'node:url';
 import type { Job, Outcome } from './job.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-let compiled = false;
+let compiled: string | undefined;
 
-/** Compiles to plain JavaScript, as `npm run build` does, into a folder of its own. */
+/** Compiles to plain JavaScript, as `npm run build` does, into a folder of this run's own. */
 function compile(): string {
-  const out = join(root, 'node_modules/.cache/dbs-bench');
-  if (!compiled && !process.env.DBS_BENCH_BUILT) {
-    spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'bench/tsconfig.json')], {
-      stdio: 'inherit',
-    });
-    // The library reads its version from it.
-    copyFileSync(join(root, 'package.json'), join(out, 'package.json'));
-  }
-  compiled = true;
-  return join(out, 'bench/support/job.js');
+  if (compiled) return compiled;
+  // Below node_modules, so that the packages are found from there.
+  const out = join(root, 'node_modules/.cache', `dbs-bench-${process.pid}`);
+  process.on('exit', () => rmSync(out, { recursive: true, force: true }));
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  spawnSync(process.execPath, [tsc, '-p', join(root, 'bench/tsconfig.json'), '--outDir', out], { stdio: 'inherit' });
+  // The library reads its version from it.
+  copyFileSync(join(root, 'package.json'), join(out, 'package.json'));
+  compiled = join(out, 'bench/support/job.js');
+  return compiled;
 }
 
 /** Runs a job in a process of its own. @param flags for Node */

@@ -164,7 +164,11 @@ async function importConfig(path: string, cwd: string): Promise<unknown> {
       { facts: { looked: [path] } },
     );
   }
-  return loading(path, cwd, () => importDefault(path));
+  try {
+    return await importDefault(path);
+  } catch (error) {
+    throw loadError(`The backup configuration ${shown(path, cwd)}`, path, error, 'Correct the file');
+  }
 }
 
 function ownConfig(orms: OrmLike[]): unknown {
@@ -176,13 +180,24 @@ async function loading<T>(path: string | null, cwd: string, load: () => Promise<
     return await load();
   } catch (error) {
     const what = path === null ? 'of the environment (MIKRO_ORM_...)' : shown(path, cwd);
-    const reason = redacted(String((error as Error)?.message ?? error).split('\n', 1)[0] ?? '').replace(/\.$/, '');
-    throw new ConfigError(
-      'ERR_CONFIG_LOAD',
-      `The MikroORM configuration ${what} could not be loaded: ${reason}. See that \`npx mikro-orm debug\` works in the app's folder; DBS_DEBUG=1 shows where it failed.`,
-      { cause: error, facts: { path } },
-    );
+    const advice = "See that `npx mikro-orm debug` works in the app's folder";
+    throw loadError(`The MikroORM configuration ${what}`, path, error, advice);
   }
+}
+
+function loadError(what: string, path: string | null, cause: unknown, advice: string): ConfigError {
+  const { message, code } = cause as NodeJS.ErrnoException;
+  const reason = redacted(String(message ?? cause).split('\n', 1)[0] ?? '').replace(/\.$/, '');
+  // Node takes types away by itself, and no other TypeScript.
+  const missing = code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX' ? 'Install tsx in the app (npm i -D tsx)' : advice;
+  return new ConfigError(
+    'ERR_CONFIG_LOAD',
+    `${what} could not be loaded: ${reason}. ${missing}; DBS_DEBUG=1 shows where it failed.`,
+    {
+      cause,
+      facts: { path },
+    },
+  );
 }
 
 function shown(path: string, cwd: string): string {

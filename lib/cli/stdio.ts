@@ -10,7 +10,7 @@ const STDIN = 0;
 
 /** `dbs validate - < file`: a regular file needs no spooling, whatever descriptor it comes by. `null` for pipes and terminals. */
 export function fileStdin(fd: number = STDIN): ByteSource | null {
-  // As BigInt: numbers of a pipe stay behind in the buffer that Node's `realpathSync` takes for those of the path it is at (Node 20 to 24),
+  // As BigInt: numbers of a pipe stay behind in the buffer that Node's `realpathSync` takes for those of the path it is at (Node 20; 24 is cured),
   // and the app's modules would then be loaded twice, by two names.
   const facts = fstatSync(fd, { bigint: true });
   if (!facts.isFile()) return null;

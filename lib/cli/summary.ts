@@ -63,10 +63,17 @@ export function restoreSummary(result: RestoreResult, file: string): string {
   ];
   if (files.written + files.unchanged)
     lines.push(`  files: ${count(files.written)} written, ${count(files.unchanged)} already there`);
+  if (incompleteFiles(result))
+    lines.push(`  files of which the backup has only a part: ${count(incompleteFiles(result))}, NOT restored`);
   lines.push(`  in ${duration(milliseconds)}`);
   if (result.losses) lines.push(...lossLines(result.losses));
   else if (result.healed) lines.push(healedAdvice(file));
   return lines.join('\n');
+}
+
+/** Files that could not be read to their end when the backup was made. */
+export function incompleteFiles({ files }: RestoreResult): number {
+  return (files as { incomplete?: number }).incomplete ?? 0;
 }
 
 /** Rows and files that are named one by one; JSON has all. */

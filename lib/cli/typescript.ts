@@ -22,8 +22,8 @@ export function supportTypeScript(from: AppRequire, options: TypeScriptOptions =
 }
 
 async function register(from: AppRequire, options: TypeScriptOptions): Promise<string | null> {
-  if (process.versions.bun || process.execArgv.some((arg) => /\btsx\b|ts-node|@swc-node|@oxc-node/.test(arg)))
-    return 'present';
+  const flags = [...process.execArgv, process.env.NODE_OPTIONS ?? ''].join(' ');
+  if (process.versions.bun || /\btsx\b|ts-node|@swc-node|@oxc-node/.test(flags)) return 'present';
   if (await registerTsx(from, options)) return 'tsx';
   if (registerTsNode(from, options)) return 'ts-node';
   // Node 22.18 and later; decorators are beyond it, and the import then says so.

@@ -100,6 +100,8 @@ export interface BeginOptions {
   plans: TablePlan[];
   /** The server that the backup was made from, as SnapshotReader.server said it. */
   server?: string | undefined;
+  /** MariaDB and MySQL cannot switch triggers off: let them fire instead of refusing. Others ignore it. */
+  allowTriggers?: boolean | undefined;
 }
 
 /** A foreign key without its row, found before COMMIT. */

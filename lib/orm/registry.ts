@@ -2,6 +2,7 @@
 import { ConfigError } from '../errors.ts';
 import { isStorageAdapter, type StorageAdapter } from '../files/storage.ts';
 import { nearest } from './nearest.ts';
+import { type OrmLike, setting } from './orm-like.ts';
 
 /**
  * What a property holds.
@@ -79,6 +80,15 @@ export function defineBackupConfig(config: BackupConfig): BackupConfig {
     );
   }
   return config;
+}
+
+/** The registry that the ORM's own configuration carries under the key `dbs`; of several ORMs, the first that has one. */
+export function ownConfig(orms: OrmLike | OrmLike[]): BackupConfig | undefined {
+  for (const orm of [orms].flat()) {
+    const own = setting(orm, 'dbs');
+    if (own) return defineBackupConfig(own as BackupConfig);
+  }
+  return undefined;
 }
 
 /** @internal also used for the sugar on properties */

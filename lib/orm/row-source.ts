@@ -105,9 +105,9 @@ export class RowSource extends Readable {
     try {
       const reader = await driver.openReader(this.#stop.signal);
       try {
-        this.notes.push(...reader.notes);
         const tables: PlannedTable[] = [];
         const found = await reader.describe(selected);
+        this.notes.push(...reader.notes);
         for (const [i, table] of selected.entries()) {
           for (const catalog of requireTable(table, found[i]!)) {
             const selection = selectColumns(table, catalog);

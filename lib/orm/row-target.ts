@@ -165,7 +165,8 @@ export class RowTarget extends Writable {
     const theirs = schema.migrations?.names ?? [];
     this.#counts.migrations.onlyInBackup = theirs.filter((name) => !mine.includes(name));
     this.#counts.migrations.onlyInTarget = mine.filter((name) => !theirs.includes(name));
-    await writer.begin({ mode: this.#options.mode, plans, server: schema.server });
+    const { mode, allowTriggers } = this.#options;
+    await writer.begin({ mode, plans, server: schema.server, allowTriggers });
     if (this.#options.only || this.#options.except)
       this.#wanted = new WantedFiles(model, this.#options.registry, plans, this.#options.only !== undefined);
     for (const { stream } of schema.tables) {

@@ -21,6 +21,8 @@ export interface RowTargetOptions {
   allowDrift?: boolean;
   /** Foreign keys without their row are accepted: for a source that has such rows itself. */
   allowDangling?: boolean;
+  /** MariaDB and MySQL cannot switch triggers off: let them fire for restored rows instead of refusing. */
+  allowTriggers?: boolean;
   /** Refuse tables that hold rows: what is salvaged must not meet anything. */
   requireEmpty?: boolean;
   /** Aborting destroys the stream with the signal's reason and takes everything back. */

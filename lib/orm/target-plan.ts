@@ -70,6 +70,7 @@ function chooseTables(schema: BackupSchema, { only, except }: PlanOptions): Tabl
 function targetOf(source: TableSchema, model: Model): ModelTable | undefined {
   const lower = source.table.toLowerCase();
   return (
+    model.tables.find(({ table, schema }) => table === source.table && (schema ?? '') === (source.schema ?? '')) ??
     model.tables.find(
       ({ table, schema }) => table.toLowerCase() === lower && (schema ?? '') === (source.schema ?? ''),
     ) ??
@@ -81,9 +82,11 @@ function targetOf(source: TableSchema, model: Model): ModelTable | undefined {
 }
 
 function matchColumns(source: TableSchema, target: CatalogTable): (string | null)[] {
+  const exact = new Map(target.columns.map((column) => [column.name, column]));
   const byName = new Map(target.columns.map((column) => [column.name.toLowerCase(), column]));
   return source.columns.map(({ name }) => {
-    const column = byName.get(name.toLowerCase());
+    // PostgreSQL tells "Name" from "name"; SQLite does not.
+    const column = exact.get(name) ?? byName.get(name.toLowerCase());
     return column && !column.generated ? column.name : null;
   });
 }

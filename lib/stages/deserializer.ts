@@ -3,9 +3,9 @@ import * as zlib from 'node:zlib';
 import { RunningHash } from '../crypto/hash.ts';
 import { ConfigError, FormatError, TruncatedError } from '../errors.ts';
 import { Codec, FIRST_OPTIONAL_TYPE, type FrameHead, FrameType, MORE, readFrameHead } from '../format/frame.ts';
-import { freeYoung } from '../garbage.ts';
 import type { BackupItem, BackupSchema, FileMeta, SkippedSource } from '../format/items.ts';
 import { FRAME_HEAD } from '../format/limits.ts';
+import { freeYoung } from '../garbage.ts';
 import { Stage } from './stage.ts';
 
 type ZstdDecompress = (data: Uint8Array, options: { maxOutputLength: number }) => Buffer;
@@ -74,7 +74,12 @@ export class FrameReader {
   }
 }
 
+/** 64 MiB: a schema of a hundred thousand tables. */
+const MAX_SCHEMA_FRAMES = 64;
+
 interface Running {
+  /** Begun by FILE_BEGIN. */
+  file: boolean;
   hash: RunningHash;
   count: number;
   bytes: number;
@@ -131,9 +136,11 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
       case FrameType.ENTITY_END:
         return this.#entityEnd(stream, raw);
       case FrameType.FILE_BEGIN:
-        this.#running(stream);
-        return { type: 'file-begin', stream, file: json<FileMeta>(raw) };
+        if (this.#open.has(stream)) throw disorder(`stream ${stream} begins twice`);
+        this.#running(stream).file = true;
+        return { type: 'file-begin', stream, file: fileMeta(json(raw)) };
       case FrameType.FILE_DATA:
+        this.#file(stream);
         this.#running(stream, raw);
         return { type: 'file-data', stream, data: raw };
       case FrameType.FILE_END:
@@ -150,18 +157,19 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
 
   #takeSchema(head: FrameHead, raw: Buffer): BackupItem | null {
     this.#schema.push(raw);
+    if (this.#schema.length > MAX_SCHEMA_FRAMES) throw malformed('its schema has no end');
     if (head.flags & MORE) return null;
     if (this.#begun) {
       this.#schema = [];
       return null;
     }
     this.#begun = true;
-    return { type: 'schema', schema: json<BackupSchema>(Buffer.concat(this.#schema.splice(0))) };
+    return { type: 'schema', schema: schemaOf(json(Buffer.concat(this.#schema.splice(0)))) };
   }
 
   #running(stream: number, data?: Buffer): Running {
     let running = this.#open.get(stream);
-    if (!running) this.#open.set(stream, (running = { hash: new RunningHash(), count: 0, bytes: 0 }));
+    if (!running) this.#open.set(stream, (running = { file: false, hash: new RunningHash(), count: 0, bytes: 0 }));
     if (data) {
       freeYoung(data.length);
       running.hash.update(data);
@@ -170,7 +178,15 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
     return running;
   }
 
+  /** @throws FormatError where no file of that stream is open */
+  #file(stream: number): Running {
+    const running = this.#open.get(stream);
+    if (!running?.file) throw disorder(`stream ${stream} is no file that began`);
+    return running;
+  }
+
   #takeRows(stream: number, data: Buffer): BackupItem {
+    if (this.#open.get(stream)?.file) throw disorder(`stream ${stream} is a file, not a table`);
     let count = 0;
     for (let at = data.indexOf(10); at >= 0; at = data.indexOf(10, at + 1)) count++;
     this.#running(stream, data).count += count;
@@ -180,6 +196,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
   #entityEnd(stream: number, raw: Buffer): BackupItem {
     const { rows, hash } = json<{ rows: number; hash: string }>(raw);
     const running = this.#running(stream);
+    if (running.file) throw disorder(`stream ${stream} is a file, not a table`);
     this.#open.delete(stream);
     if (running.count !== rows || running.hash.hex() !== hash) throw unlike(`table ${stream}`);
     this.#rows += rows;
@@ -188,7 +205,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
 
   #fileEnd(stream: number, raw: Buffer): BackupItem {
     const { size, hash, incomplete } = json<{ size: number; hash: string; incomplete?: string }>(raw);
-    const running = this.#running(stream);
+    const running = this.#file(stream);
     this.#open.delete(stream);
     if (running.bytes !== size || running.hash.hex() !== hash) throw unlike(`file ${stream}`);
     this.#files++;
@@ -207,12 +224,29 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
   }
 }
 
-function json<T>(raw: Buffer): T {
+/** Whoever knows a recipient's public key can write an authentic stream: nothing in it is believed before it was looked at. */
+function json<T extends object>(raw: Buffer): T {
+  let value: unknown;
   try {
-    return JSON.parse(raw.toString('utf8')) as T;
+    value = JSON.parse(raw.toString('utf8'));
   } catch (cause) {
     throw malformed('a frame holds no JSON where it should', cause);
   }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw malformed('a frame holds no JSON object');
+  return value as T;
+}
+
+function schemaOf(value: Partial<BackupSchema>): BackupSchema {
+  const { kind, tables } = value;
+  if ((kind !== 'database' && kind !== 'stream') || !Array.isArray(tables)) throw malformed('its schema is none');
+  return value as BackupSchema;
+}
+
+function fileMeta(value: Partial<FileMeta>): FileMeta {
+  const texts = [value.kind, value.root, value.path];
+  if (!texts.every((text) => typeof text === 'string')) throw malformed('a file has no kind, root or path');
+  return value as FileMeta;
 }
 
 function malformed(what: string, cause?: unknown): FormatError {

@@ -4,10 +4,10 @@ import * as zlib from 'node:zlib';
 import { RunningHash } from '../crypto/hash.ts';
 import { ConfigError, SourceError } from '../errors.ts';
 import { CONTINUED, Codec, type CodecName, FrameType, MORE, padBody, writeFrame } from '../format/frame.ts';
-import { freeYoung } from '../garbage.ts';
 import type { BackupItem, EndItem, FileBeginItem, SchemaItem } from '../format/items.ts';
 import { MAX_FRAME } from '../format/limits.ts';
 import { type TocEntry, TocPage } from '../format/toc.ts';
+import { freeYoung } from '../garbage.ts';
 import { Stage } from './stage.ts';
 
 export interface SerializerOptions {
@@ -146,7 +146,7 @@ export class Serializer extends Stage<BackupItem, Buffer> {
     open.count += count;
     open.bytes += data.length;
     open.hash.update(data);
-    freeYoung(open.begin ? data.length / 4 : data.length);
+    freeYoung(data.length);
     for (let at = 0; at < data.length; at += MAX_FRAME) {
       const part = data.subarray(at, at + MAX_FRAME);
       const flags = open.inLine ? CONTINUED : 0;

@@ -256,6 +256,12 @@ t.test('restore', async (t) => {
     run.out,
     /^Dry run: .* Nothing was changed\.\n(.*\n)*The backup was damaged and healed itself: .* copy app\.dbs to another one\.\n$/,
   );
+  const files = { written: 0, unchanged: 0, incomplete: 2 };
+  const partly = fakeLibrary({ restoreBackup: { ...restore, files } });
+  t.match(await runFake(['restore', 'app.dbs'], { library: partly.library, env: { ...secret } }), {
+    code: 3,
+    out: /only a part: 2, NOT restored/,
+  });
   const drift = fakeLibrary({
     restoreBackup: new RestoreError('ERR_RESTORE_SCHEMA_DRIFT', 'Differs.', { facts: { drift: [1] } }),
   });

@@ -125,12 +125,12 @@ t.test('the terminal: who gets to read what', async (t) => {
   const json = make({ json: true });
   json.out.event({ type: 'progress', phase: 'read', bytes: 1 });
   json.out.event({ type: 'skipped', source: skipped });
-  json.out.result({ type: 'backup' }, 'unused');
+  json.out.result({ type: 'key-pair', recipient: 'dbs1' }, 'unused');
   json.out.fail(new errors.DamageError('ERR_DAMAGE_BLOCKS', 'Lost.', { blocks: [{ block: 3, ranges: [[0, 9]] }] }));
   t.equal(json.stderr.text, '', 'JSON goes to stdout alone');
   t.strictSame(
     jsonLines(json.stdout.text).map(({ type }) => type),
-    ['progress', 'skipped', 'backup', 'error'],
+    ['progress', 'skipped', 'key-pair', 'error'],
   );
   t.match(jsonLines(json.stdout.text).at(-1), {
     code: 'ERR_DAMAGE_BLOCKS',

@@ -8,7 +8,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameS
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { dbs, jsonLines, makeApp, type RunOptions, typescriptConfig } from './support.ts';
+import { dbs, jsonLines, makeApp, type RunOptions, rowLines, typescriptConfig } from './support.ts';
 
 const app = await makeApp();
 const env = { DBS_PASSPHRASE: 'correct horse' };
@@ -72,11 +72,15 @@ t.test('a backup, looked at and brought back', async (t) => {
     ].join('\n'),
   );
   const cat = await run('cat app.dbs Product');
-  t.strictSame(jsonLines(cat.out)[4], { id: 5, name: 'product 5', image: 'p5.bin', shop_id: 1 });
+  t.strictSame(rowLines(cat.out)[4], { id: 5, name: 'product 5', image: 'p5.bin', shop_id: 1 });
   const file = await run('cat app.dbs default/p10.bin');
   t.ok(file.stdout.equals(Buffer.alloc(10_000, 10)));
   t.match(await run('cat app.dbs Nothing'), { code: 10, out: '', err: /ERR_CONTENT_NOT_FOUND/ });
 
+  t.match(jsonLines((await run('ls app.dbs --json')).out), [{ type: 'entity' }, { type: 'entity' }, { type: 'file' }]);
+  t.match(jsonLines((await run('inspect app.dbs --json', { env: {} })).out), [
+    { type: 'inspection', layout: 'tandem' },
+  ]);
   const inspect = await run('inspect app.dbs', { env: {} });
   t.match(
     steady(inspect.out),
@@ -157,7 +161,12 @@ t.test('keys and passphrases', async (t) => {
   t.equal((await run('ls locked.dbs')).code, 12, 'a passphrase does not fit it');
   t.equal((await run('ls locked.dbs --identity me.key', none)).code, 0);
   copyFileSync(join(app, 'app.dbs'), join(app, 'shared.dbs'));
-  t.match(await run(`keys add shared.dbs --recipient ${recipient}`), { code: 0, out: /slot 1 {2}recipient/ });
+  const added = await run(`keys add shared.dbs --recipient ${recipient} --json`);
+  t.match(
+    jsonLines(added.out),
+    [{ type: 'keys', slots: [{ kind: 'passphrase' }, { slot: 1, kind: 'recipient' }] }],
+    added.err,
+  );
   t.equal((await run('validate shared.dbs --identity me.key', none)).code, 0);
   t.match(await run('keys remove shared.dbs --slot 0'), { code: 0, out: /slot 0 {2}recipient\n$/ });
   t.equal((await run('ls shared.dbs')).code, 12);
@@ -172,9 +181,17 @@ t.test('damage', async (t) => {
   t.match(await run('cat hurt.dbs p5.bin'), { code: 4, err: /copy hurt\.dbs to another one/ });
   const target = { env: { ...env, SHOP_DB: 'empty.db', SHOP_FILES: './restored' } };
   t.match(await run('restore hurt.dbs', target), { code: 4, out: /damaged and healed itself/ });
-  t.match(await run('repair hurt.dbs', { env: {} }), { code: 4, out: /^Repaired hurt\.dbs: hurt\.repaired\.dbs/ });
+  const repair = await run('repair hurt.dbs --json', { env: {} });
+  t.equal(repair.code, 4, repair.err);
+  t.match(jsonLines(repair.out).at(-1), {
+    type: 'repair',
+    output: 'hurt.repaired.dbs',
+    report: { ok: true, damaged: true },
+  });
   t.ok(readFileSync(join(app, 'hurt.repaired.dbs')).equals(whole), 'byte for byte');
-  t.match(await run('drill app.dbs --damage sectors:4096:0.05 --seed 7', { env: {} }), { code: 0, out: /SURVIVED/ });
+  const drill = await run('drill app.dbs --damage sectors:4096:0.05 --seed 7 --json', { env: {} });
+  t.equal(drill.code, 0, drill.err);
+  t.match(jsonLines(drill.out).at(-1), { type: 'drill', survived: true, seed: '7' });
 
   hurt.fill(0, 5000, whole.length - 5000);
   writeFileSync(join(app, 'lost.dbs'), hurt);
@@ -215,6 +232,11 @@ t.test('what the app has to say', async (t) => {
     (await run('backup x.dbs --config broken.js', { env: { ...env, DBS_DEBUG: '1' } })).err,
     /caused by Error: .*\n {4}at /,
   );
+
+  t.match(await run('backup x.dbs --config-dbs broken.js'), {
+    code: 2,
+    err: /The backup configuration broken\.js could not be loaded/,
+  });
 
   writeFileSync(join(app, 'orm.config.ts'), typescriptConfig);
   writeFileSync(

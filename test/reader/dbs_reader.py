@@ -393,6 +393,8 @@ class Container:
         if not ends:
             raise Refused('Nothing is left that tells how many blocks there are.')
         self.count, self.last = ends[0][0], ends[0][1] - (ends[0][0] - 1) * FULL
+        # a file of one block has no INDEX and no following page, but the chain in END is a hash of the block's hash
+        self.chains = {body[24:56] for _, body in self.bodies[END]} if self.count == 1 else set()
         for g, body in self.bodies[INDEX]:
             for i in range(len(body) // 32):
                 self.hashes[DATA, g * GROUP + i].add(body[8 + 32 * i:40 + 32 * i])
@@ -468,7 +470,8 @@ class Block:
         self.places = container.places[type, 0, seq] + container.places[type, 1, seq]
 
     def accept(self, payload):
-        if self.file.hash_of(*self.key, self.flags, payload) in self.file.hashes[self.key]:
+        found, chain = self.file.hash_of(*self.key, self.flags, payload), b'DBS2 chain\0' + self.file.file
+        if found in self.file.hashes[self.key] or H(chain + found) in self.file.chains:
             self.payload = payload
         return self.payload is not None
 
@@ -625,7 +628,7 @@ def extract(pieces, output, dump):
 
     for ordinal, (offset, type, flags, stream, body) in enumerate(frames(pieces)):
         if type == 1:
-            schema, more = (schema if more else b'') + body, flags & 1  # SCHEMA is repeated in long streams
+            schema, more = (schema if more else b'') + body, flags & 1  # it comes twice
             if not more:
                 kind = json.loads(schema)['kind']
                 if (kind == 'stream') != bool(output):
@@ -680,8 +683,9 @@ def main(arguments=None):
     target.add_argument('--dump', help='the folder for a database backup')
     options = parser.parse_args(arguments)
     try:
-        with open(options.passphrase_file, encoding='utf-8', newline='') as f:
-            passphrase = unicodedata.normalize('NFC', re.sub('\r?\n$', '', f.read())).encode()
+        with open(options.passphrase_file, 'rb') as f:
+            passphrase = re.sub(b'\r?\n$', b'', f.read()).decode('utf-8', 'surrogateescape')
+            passphrase = unicodedata.normalize('NFC', passphrase).encode('utf-8', 'surrogateescape')
         if len(options.file) == 1 and os.path.getsize(options.file[0]):
             with open(options.file[0], 'rb') as f:
                 data = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)

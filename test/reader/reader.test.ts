@@ -198,6 +198,14 @@ function cases(file: Buffer, random: Random): Case[] {
       },
       codes: [4],
     },
+    {
+      name: 'the page of every copy',
+      damage(file) {
+        for (const { at } of data) overwrite(file, at, PAGE);
+        return undefined;
+      },
+      codes: [4],
+    },
     // What is hit may be something that is not needed.
     { name: 'a few bits', damage: (file) => flip(file, large ? Math.floor(file.length / 50_000) : 5), codes: [0, 4] },
     { name: 'the tail', damage: (file) => file.subarray(0, file.length - 10_000), codes: [4] },
@@ -247,14 +255,6 @@ function cases(file: Buffer, random: Random): Case[] {
     list.push({
       name: `block ${lost} of ${blocks} in both copies`,
       damage: lose((r) => r.type === DATA && r.seq === lost),
-      codes: [4],
-    });
-    list.push({
-      name: 'the page of every copy',
-      damage(file) {
-        for (const { at } of data) overwrite(file, at, PAGE);
-        return undefined;
-      },
       codes: [4],
     });
     list.push({

@@ -4,7 +4,7 @@ import { ExitCode } from '../exit-codes.ts';
 import { appOptions, example, list, openingOptions, withOption } from '../options.ts';
 import { type OpeningFlags, opening } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
-import { restoreSummary } from '../summary.ts';
+import { incompleteFiles, restoreSummary } from '../summary.ts';
 
 interface Options extends AppFlags, OpeningFlags {
   flush?: boolean;
@@ -52,7 +52,8 @@ async function restore(session: Session, file: string, options: Options): Promis
     });
     out.result(result, restoreSummary(result, file));
     if (result.losses) return ExitCode.SALVAGED;
-    return result.healed ? ExitCode.HEALED : ExitCode.OK;
+    if (result.healed) return ExitCode.HEALED;
+    return incompleteFiles(result) ? ExitCode.SKIPPED : ExitCode.OK;
   } finally {
     await app.close();
   }

@@ -2,10 +2,11 @@
 import { ConfigError } from '../../errors.ts';
 import type { DatabaseDriver, DriverFactory } from '../driver.ts';
 import { type OrmLike, platformNames } from '../orm-like.ts';
+import { mysqlDriver } from './mysql.ts';
 import { postgresqlDriver } from './postgresql.ts';
 import { sqliteDriver } from './sqlite.ts';
 
-const factories: DriverFactory[] = [sqliteDriver, postgresqlDriver];
+const factories: DriverFactory[] = [sqliteDriver, postgresqlDriver, mysqlDriver];
 
 /** @throws ConfigError ERR_CONFIG_UNSUPPORTED_DATABASE */
 export async function driverFor(orm: OrmLike): Promise<DatabaseDriver> {
