@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ContainerReader, ReadBlock } from './container/reader.ts';
-import { ConfigError } from './errors.ts';
+import { ConfigError, TamperError } from './errors.ts';
 import type { Slot } from './memory.ts';
 import { Progress } from './progress.ts';
 import { FileSink } from './sinks/file.ts';
@@ -44,7 +44,7 @@ const IN_FLIGHT = 22;
  * The new file is written beside its place, read back, compared by hash with what was healed, and only then named; `inPlace` swaps it for the damaged
  * one in one rename. Memory: flat.
  * @param path the damaged file; of a split pair, either half (the other one in `with`)
- * @throws DamageError, TruncatedError where something is beyond repair: nothing is written; ConfigError ERR_CONFIG_NO_OUTPUT, ERR_SINK_EXISTS;
+ * @throws DamageError, TruncatedError where something is beyond repair: nothing is written; TamperError ERR_TAMPER_CHAIN; ConfigError ERR_CONFIG_NO_OUTPUT, ERR_SINK_EXISTS;
  *   SinkError
  */
 export function repairBackup(path: string, options: RepairOptions): Promise<RepairReport> {
@@ -91,6 +91,7 @@ async function rewrite(reader: ContainerReader, sink: FileSink, options: RepairO
     const stages = [new Blocker({ fileId }), new RSEncoder({ fileId, pool }), interleaver];
     const source = Readable.from(segments(), { highWaterMark: 1 });
     await pipeline([source, ...stages, writer.stream], options.signal ? { signal: options.signal } : {});
+    if (reader.chain && !reader.chain.equals(interleaver.facts.chain)) throw contradiction(reader);
     await verifyWritten([{ sink, writer }], interleaver.facts, options);
     await writer.finish();
     progress.done();
@@ -98,6 +99,14 @@ async function rewrite(reader: ContainerReader, sink: FileSink, options: RepairO
     await writer.abort();
     throw error;
   }
+}
+
+/** Without the key there is one more witness to what was healed. */
+function contradiction(reader: ContainerReader): TamperError {
+  return new TamperError(
+    'ERR_TAMPER_CHAIN',
+    `The blocks of ${reader.name} and its END contradict each other: somebody changed it, and without the key nobody can say where. Restore it with the passphrase.`,
+  );
 }
 
 /** Healed payloads may lie outside of the slot that came with them. */

@@ -2,7 +2,7 @@
  * One block from whatever is left of it: steps 1 to 4 of the ladder (SPEC.md section 9). Each result is accepted only on its hash.
  */
 import { crc32 } from 'node:zlib';
-import { blockHash } from '../crypto/hash.ts';
+import { blockHash, chainHash } from '../crypto/hash.ts';
 import { decodeColumns, recoverRows } from '../erasure/rows.ts';
 import { groupSize, parityCount } from '../format/layout.ts';
 import { FINAL, FULL_PAYLOAD, FULL_ROWS, GROUP, PAGE, PARITY_ROWS, RecordType } from '../format/limits.ts';
@@ -59,11 +59,14 @@ export class BlockReader {
   readonly extent: Extent;
   /** The extent is known, and not only the least that there must have been. */
   readonly #complete: boolean;
+  readonly #chain: Buffer | undefined;
   #work: { rows: Buffer; a: Buffer; b: Buffer } | undefined;
   #indexes = new Map<number, Buffer[]>();
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(maps: RecordMap[], fileId: Buffer, extent: Extent, complete = true) {
+  /** @param chain as END says it, where one is left */
+  constructor(maps: RecordMap[], fileId: Buffer, extent: Extent, complete = true, chain?: Buffer) {
+    this.#chain = chain;
     this.maps = maps;
     this.fileId = fileId;
     this.extent = extent;
@@ -196,9 +199,12 @@ export class BlockReader {
         take(b, failed);
         ({ failed } = decodeColumns(rows, k, rowLength, { goodRows, columns: failed }));
         const erasuresOf = (c: number) => bad.filter((r) => a![r * rowLength + c] !== b[r * rowLength + c]);
-        if (failed.length > 0) decodeColumns(rows, k, rowLength, { goodRows, columns: failed, erasuresOf });
+        if (failed.length > 0)
+          ({ failed } = decodeColumns(rows, k, rowLength, { goodRows, columns: failed, erasuresOf }));
       }
       if (this.#fits(remains)) return true;
+      // A parity block whose hash is lost is believed for now: what is rebuilt from it must fit its own hash.
+      if (remains.type === RecordType.PARITY && remains.hashes.length === 0) good.fill(failed.length === 0);
       gained = false;
       for (const r of bad) {
         if (!this.rowFits(remains, r)) continue;
@@ -215,7 +221,9 @@ export class BlockReader {
 
   #fits({ type, sequence, rows, shape, hashes }: Remains): boolean {
     const hash = blockHash(this.fileId, type, sequence, shape.final ? FINAL : 0, rows.subarray(0, shape.length));
-    return hashes.some((h) => h.equals(hash));
+    if (hashes.some((h) => h.equals(hash))) return true;
+    // The one block of a file has no neighbour and no index; END's chain is made of its hash alone.
+    return this.extent.count === 1 && this.#chain !== undefined && chainHash(this.fileId, hash).equals(this.#chain);
   }
 
   /**

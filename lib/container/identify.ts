@@ -10,13 +10,20 @@ import { RecordMap } from './record-map.ts';
 import { type FoundRecord, scan } from './scan.ts';
 import type { ByteSource } from './source.ts';
 
+/** Where the file ends, and its chain where an END record says it. */
+export interface KnownEnd {
+  count: number;
+  lastLength: number;
+  chain?: Buffer;
+}
+
 /** One source, identified. */
 export interface Identity {
   fileId: Buffer;
   map: RecordMap;
   /** Distinct HEADER bodies that stand in it, newest first; may be none. */
   headers: Header[];
-  end: { count: number; lastLength: number } | null;
+  end: KnownEnd | null;
   /** The copy that most of its records are of: which half of a split pair it is. */
   half: 0 | 1;
   /** As it was written: page 0, the END page and the size fit together. */
@@ -40,7 +47,7 @@ export async function identify(source: ByteSource, wanted?: string, signal?: Abo
     records.filter((r) => credible(source, blocksBehind(r))),
   );
   const { headers, ends } = await collect(map, fileId);
-  const end = ends[0] ?? extentOf(map.records);
+  const end: KnownEnd | null = ends[0] ?? extentOf(map.records);
   return { fileId, map, headers, end, half: halfOf(map.records), regular: false };
 }
 

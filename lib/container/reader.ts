@@ -39,6 +39,8 @@ export class ContainerReader {
   readonly complete: boolean;
   /** Every source is as it was written, as far as sizes and its first and last page tell. */
   readonly regular: boolean;
+  /** The chain over all blocks, as END says it. */
+  readonly chain: Buffer | undefined;
   readonly #identities: Identity[];
   readonly #options: OpenOptions;
   #rebuilt: { group: number; payloads: Map<number, Buffer> } | undefined;
@@ -46,6 +48,7 @@ export class ContainerReader {
   private constructor(identities: Identity[], options: OpenOptions) {
     const known = identities.find((i) => i.end)?.end ?? null;
     this.complete = known !== null;
+    this.chain = known?.chain;
     this.fileId = identities[0]!.fileId;
     this.headers = distinct(identities.flatMap((i) => i.headers));
     const { count, lastLength } = known ?? leastExtent(identities.flatMap((i) => i.map.records));
@@ -57,6 +60,7 @@ export class ContainerReader {
       this.fileId,
       this.extent,
       this.complete,
+      known?.chain,
     );
     this.#identities = identities;
     this.#options = options;
