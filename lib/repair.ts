@@ -47,7 +47,7 @@ const IN_FLIGHT = 22;
  * @throws DamageError, TruncatedError where something is beyond repair: nothing is written; TamperError ERR_TAMPER_CHAIN; ConfigError ERR_CONFIG_NO_OUTPUT, ERR_SINK_EXISTS;
  *   SinkError
  */
-export function repairBackup(path: string, options: RepairOptions): Promise<RepairReport> {
+export async function repairBackup(path: string, options: RepairOptions): Promise<RepairReport> {
   const started = performance.now();
   const output = options.inPlace ? path : options.output;
   if (!output)

@@ -9,6 +9,7 @@ import { survival } from './container/survival.ts';
 import { ConfigError, SinkError } from './errors.ts';
 import type { BackupItem } from './format/items.ts';
 import type { LayoutName } from './format/limits.ts';
+import { freeYoung } from './garbage.ts';
 import { writingStages } from './pipeline.ts';
 import { Progress } from './progress.ts';
 import { readingPool } from './reading.ts';
@@ -167,6 +168,7 @@ export async function verifyWritten(
   for await (const block of checkBlocks(reader, tally, () => pool.take())) {
     options.signal?.throwIfAborted();
     block.slot.release();
+    freeYoung(block.slot.bytes.length);
     progress.add(reader.size / facts.blocks);
   }
   progress.done();

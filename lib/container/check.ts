@@ -4,7 +4,6 @@ import { DamageError } from '../errors.ts';
 import { groupSize, parityCount } from '../format/layout.ts';
 import { FINAL, FULL_RECORD, GROUP, PAGE, RecordType } from '../format/limits.ts';
 import { bodyPages } from '../format/page.ts';
-import { freeYoung } from '../garbage.ts';
 import type { Slot } from '../memory.ts';
 import type { Replica } from './block-reader.ts';
 import { exactPageAt } from './pages.ts';
@@ -63,7 +62,6 @@ export async function* checkBlocks(
   const { count } = reader.extent;
   let ended = false;
   for (let i = 0; i < count; i++) {
-    freeYoung(FULL_RECORD);
     if (i % GROUP === 0) await checkTable(reader, tally, RecordType.HEADER, i / GROUP);
     const slot = take();
     const block = await checkBlock(reader, tally, i, slot.bytes, scratch);

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import t from 'tap';
-import { Interrupted } from '../../lib/cli/exit-codes.ts';
+import { ExitCode, Interrupted } from '../../lib/cli/exit-codes.ts';
 import type { Library } from '../../lib/cli/library.ts';
 import { DamageError, RestoreError, SourceError, WrongPassphraseError } from '../../lib/errors.ts';
 import type { BackupResult, InspectReport, RestoreResult, SealResult, ValidationReport } from '../../lib/types.ts';
@@ -500,6 +500,28 @@ t.test('every command fails with its code and sentence, and never tells the pass
       t.notMatch(help.out, 'undefined');
     }
   }
+});
+
+t.test('docs/cli.md knows every option and every line of JSON', async (t) => {
+  const page = readFileSync(join(root, 'docs/cli.md'), 'utf8');
+  const sections = new Map(page.split(/^## /m).map((text) => [text.slice(0, text.indexOf('\n')), text]));
+  const shared = ['Output', 'Keys', 'The app'].map((name) => sections.get(name)).join();
+  const names = readdirSync(join(root, 'lib/cli/commands')).map((file) => file.replace('.ts', ''));
+  for (const name of names) {
+    const section = sections.get(`dbs ${name}`) as string;
+    t.ok(section, `${name} has a section`);
+    const verbs = name === 'keys' ? ['new', 'list', 'add', 'remove', 'rotate'] : [''];
+    for (const verb of verbs) {
+      const { out } = await runFake([name, verb, '--help'].filter(Boolean));
+      const options = [...out.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, option]) => option as string);
+      const unknown = options.filter((option) => !section.includes(option) && !shared.includes(option));
+      t.strictSame(unknown, [], `the options of ${name} ${verb}`);
+    }
+  }
+  const schema = JSON.parse(readFileSync(join(root, 'lib/cli/schema.json'), 'utf8'));
+  const types = schema.oneOf.map(({ $ref }: { $ref: string }) => $ref.replace('#/$defs/', ''));
+  for (const type of types) t.match(page, `\`${type}\``, `a line of type ${type}`);
+  for (const code of Object.values(ExitCode)) t.match(page, `\n| ${code} | `, `exit code ${code}`);
 });
 
 t.test('wrong use', async (t) => {
