@@ -6,7 +6,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Job, Outcome } from './support/job.ts';
-import { machine, MiB, runJob, say, table, workFolder } from './support/run.ts';
+import { MiB, machine, runJob, say, table, workFolder } from './support/run.ts';
 
 const LIMIT = 160;
 const SPREAD = 20;
@@ -44,7 +44,10 @@ function measure(mib: number, runs: number): [string, Outcome][] {
   note('backup of an app, verified', worst({ do: 'backup', folder: at('app'), output: at('app.dbs') }, runs));
   remove('app');
   const restore: Job = { do: 'restore', folder: at('restored'), input: at('app.dbs') };
-  note('restore of an app', worst(restore, runs, () => remove('restored')));
+  note(
+    'restore of an app',
+    worst(restore, runs, () => remove('restored')),
+  );
   remove('restored');
   remove('app.dbs');
   runJob({ do: 'noise', path: at('noise'), length: mib * MiB });

@@ -8,7 +8,7 @@ import { copyFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { corruptFile } from '../lib/testkit/index.ts';
 import type { Job, Outcome } from './support/job.ts';
-import { machine, median, MiB, runJob, say, table, workFolder } from './support/run.ts';
+import { MiB, machine, median, runJob, say, table, workFolder } from './support/run.ts';
 
 type Figures = Pick<Outcome, 'wall' | 'cpu' | 'peak'>;
 
@@ -58,7 +58,12 @@ function peer(tool: string, name: string, bytes: number, command: string, before
       u = resource.getrusage(resource.RUSAGE_CHILDREN)
       print(json.dumps({'wall': wall, 'cpu': u.ru_utime + u.ru_stime, 'peak': u.ru_maxrss * 1024}))`;
     const source = script.replace(/^ {6}/gm, '');
-    const env = { ...process.env, RESTIC_PASSWORD: 'passphrase', RESTIC_REPOSITORY: at('restic'), RESTIC_CACHE_DIR: at('cache') };
+    const env = {
+      ...process.env,
+      RESTIC_PASSWORD: 'passphrase',
+      RESTIC_REPOSITORY: at('restic'),
+      RESTIC_CACHE_DIR: at('cache'),
+    };
     return JSON.parse(execFileSync('python3', ['-c', source, command], { encoding: 'utf8', env })) as Figures;
   });
 }
@@ -109,7 +114,12 @@ for (const input of ['noise', 'json']) {
   peer('restic', `restic, ${label}`, size, `restic backup ${at(input)}`, () => {
     remove('restic');
     spawnSync('restic', ['init'], {
-      env: { ...process.env, RESTIC_PASSWORD: 'passphrase', RESTIC_REPOSITORY: at('restic'), RESTIC_CACHE_DIR: at('cache') },
+      env: {
+        ...process.env,
+        RESTIC_PASSWORD: 'passphrase',
+        RESTIC_REPOSITORY: at('restic'),
+        RESTIC_CACHE_DIR: at('cache'),
+      },
     });
   });
 }
@@ -131,7 +141,11 @@ for (let round = 0; round < rounds; round++) {
 
 /** Copies with one sector of a hundred lost. */
 async function wreck(): Promise<void> {
-  for (const [from, to] of [['noise.dbs', 'damaged.dbs'], ['rows-app.dbs', 'damaged-rows.dbs'], ['files-app.dbs', 'damaged-files.dbs']] as const) {
+  for (const [from, to] of [
+    ['noise.dbs', 'damaged.dbs'],
+    ['rows-app.dbs', 'damaged-rows.dbs'],
+    ['files-app.dbs', 'damaged-files.dbs'],
+  ] as const) {
     if (!statSync(at(from), { throwIfNoEntry: false }) || statSync(at(to), { throwIfNoEntry: false })) continue;
     copyFileSync(at(from), at(to));
     await corruptFile(at(to), 'sectors:4096:1%', { seed: 1 });
@@ -152,7 +166,10 @@ const rows = tasks.map(({ name, bytes, figures }) => {
   ];
 });
 say(`\n${table(['', 'MB/s', 'slowest-fastest', 'MB per CPU s', 'peak MiB'], rows)}`);
-for (const [name, of] of [['noise', 'noise.dbs'], ['json', 'json.dbs']] as const) {
+for (const [name, of] of [
+  ['noise', 'noise.dbs'],
+  ['json', 'json.dbs'],
+] as const) {
   say(`${name}: ${readFileSizes(name, of)}`);
 }
 if (process.env.DBS_BENCH_JSON) writeFileSync(process.env.DBS_BENCH_JSON, JSON.stringify(tasks, null, 1));

@@ -4,16 +4,16 @@
  */
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { checkBlocks, newTally } from '../lib/container/check.ts';
 import { createFileKeys } from '../lib/container/keys.ts';
 import { ContainerReader } from '../lib/container/reader.ts';
 import { bufferSource } from '../lib/container/source.ts';
-import { checkBlocks, newTally } from '../lib/container/check.ts';
 import type { BackupItem } from '../lib/format/items.ts';
 import { FULL_RECORD } from '../lib/format/limits.ts';
 import { recycle, Slot } from '../lib/memory.ts';
 import { readingPool } from '../lib/reading.ts';
-import { type Block, type Encoded, type Segment, SlotPool } from '../lib/stages/blocks.ts';
 import { Blocker } from '../lib/stages/blocker.ts';
+import { type Block, type Encoded, type Segment, SlotPool } from '../lib/stages/blocks.ts';
 import { Decryptor } from '../lib/stages/decryptor.ts';
 import { Deserializer } from '../lib/stages/deserializer.ts';
 import { DualCopyInterleaver } from '../lib/stages/dual-copy-interleaver.ts';
@@ -21,7 +21,7 @@ import { Encryptor } from '../lib/stages/encryptor.ts';
 import { RSEncoder } from '../lib/stages/rs-encoder.ts';
 import { Serializer } from '../lib/stages/serializer.ts';
 import { Random } from '../lib/testkit/random.ts';
-import { machine, median, MiB, say, table } from './support/run.ts';
+import { MiB, machine, median, say, table } from './support/run.ts';
 
 const size = Number(process.argv[2] ?? 64) * MiB;
 const rounds = Number(process.argv[3] ?? 5);
@@ -73,7 +73,15 @@ function nowhere(): Writable {
 
 function* items(kind: 'rows' | 'file', data: Buffer): Generator<BackupItem> {
   const file = kind === 'file';
-  const table = { stream: 1, table: 't', entities: ['T'], encoding: 'json', columns: [], primaryKey: [], foreignKeys: [] };
+  const table = {
+    stream: 1,
+    table: 't',
+    entities: ['T'],
+    encoding: 'json',
+    columns: [],
+    primaryKey: [],
+    foreignKeys: [],
+  };
   const schema = { kind: 'database', created: '', tool: 'bench', tables: file ? [] : [table] };
   yield { type: 'schema', schema } as unknown as BackupItem;
   if (file) yield { type: 'file-begin', stream: 1, file: { kind: 'root', root: 'r', path: 'p' } } as BackupItem;
@@ -95,12 +103,19 @@ function* items(kind: 'rows' | 'file', data: Buffer): Generator<BackupItem> {
 }
 
 const from = (source: Iterable<unknown> | AsyncIterable<unknown>) => Readable.from(source, { highWaterMark: 1 });
-const keys = await createFileKeys({ passphrases: ['x'], kdf: { iterations: 1, memoryKiB: 8192, parallelism: 1 } }, 'tandem');
+const keys = await createFileKeys(
+  { passphrases: ['x'], kdf: { iterations: 1, memoryKiB: 8192, parallelism: 1 } },
+  'tandem',
+);
 const { fileId, payloadKey: key, headerBytes } = keys;
 
 async function collect(source: Readable, ...stages: Writable[]): Promise<unknown[]> {
   const kept: unknown[] = [];
-  const sink = new Writable({ objectMode: true, highWaterMark: 1, write: (c, _e, done) => (kept.push(c), done()) });
+  const write = (chunk: unknown, _encoding: string, done: () => void) => {
+    kept.push(chunk);
+    done();
+  };
+  const sink = new Writable({ objectMode: true, highWaterMark: 1, write });
   await pipeline([source, ...stages, sink] as never);
   return kept;
 }
@@ -111,7 +126,9 @@ for (const [name, kind, data, compression] of [
   ['Serializer, rows, none', 'rows', text, 'none'],
   ['Serializer, incompressible file, deflate', 'file', noise, 'deflate'],
 ] as const) {
-  await measure(name, data.length, () => pipeline([from(items(kind, data)), new Serializer({ compression }), nowhere()]));
+  await measure(name, data.length, () =>
+    pipeline([from(items(kind, data)), new Serializer({ compression }), nowhere()]),
+  );
   const frames = (await collect(from(items(kind, data)), new Serializer({ compression }))) as Buffer[];
   const back = `Deserializer, ${name.slice(12)}`;
   await measure(back, data.length, () => pipeline([from(frames), new Deserializer(), nowhere()]));
@@ -126,7 +143,9 @@ await measure('Encryptor', size, () => {
   return pipeline([from(frames), new Encryptor({ key, fileId, pool }), nowhere()]);
 });
 const segments = (await collect(from(frames), new Encryptor({ key, fileId }))) as Segment[];
-await measure('Blocker (BLAKE2b, CRC)', size, () => pipeline([from(segments.map(held)), new Blocker({ fileId }), nowhere()]));
+await measure('Blocker (BLAKE2b, CRC)', size, () =>
+  pipeline([from(segments.map(held)), new Blocker({ fileId }), nowhere()]),
+);
 const blocks = (await collect(from(segments.map(held)), new Blocker({ fileId }))) as Block[];
 const inSlots = new SlotPool(4);
 await measure('RSEncoder (rows and outer code)', size, () =>
@@ -134,7 +153,11 @@ await measure('RSEncoder (rows and outer code)', size, () =>
 );
 const encoded = (await collect(from(blocks.map(held)), new RSEncoder({ fileId }))) as Encoded[];
 await measure('DualCopyInterleaver, interleaved', size, () =>
-  pipeline([from(encoded.map(held)), new DualCopyInterleaver({ fileId, headerBytes, layout: 'interleaved' }), nowhere()]),
+  pipeline([
+    from(encoded.map(held)),
+    new DualCopyInterleaver({ fileId, headerBytes, layout: 'interleaved' }),
+    nowhere(),
+  ]),
 );
 await measure('DualCopyInterleaver, tandem, to memory and back', size, () => toMemory());
 
@@ -152,7 +175,8 @@ async function toMemory(): Promise<Buffer> {
       callback();
     },
   });
-  const readBack = async (offset: number, into: Buffer) => memory.copy(into, 0, offset, Math.min(length, offset + into.length));
+  const readBack = async (offset: number, into: Buffer) =>
+    memory.copy(into, 0, offset, Math.min(length, offset + into.length));
   const options = { fileId, headerBytes, layout: 'tandem', readBack } as const;
   await pipeline([from(encoded.map(held)), new DualCopyInterleaver(options), stream]);
   return memory.subarray(0, length);

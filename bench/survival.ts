@@ -14,7 +14,7 @@ import { FULL_RECORD, type LayoutName, PAGE, RecordType } from '../lib/format/li
 import { sealStream } from '../lib/index.ts';
 import { corrupt } from '../lib/testkit/index.ts';
 import { Random } from '../lib/testkit/random.ts';
-import { machine, MiB, say, table, workFolder } from './support/run.ts';
+import { MiB, machine, say, table, workFolder } from './support/run.ts';
 
 /** `figures`: container.md's, of 1 GiB, for interleaved and tandem; none where it has no such row. */
 interface Kind {
@@ -104,7 +104,13 @@ interface Cell {
   lost: Record<string, number>;
 }
 
-async function cell(file: Original, kind: Kind, seed: string, most: number, seconds: number): Promise<Pick<Cell, 'good' | 'trials' | 'seconds' | 'lost'>> {
+async function cell(
+  file: Original,
+  kind: Kind,
+  seed: string,
+  most: number,
+  seconds: number,
+): Promise<Pick<Cell, 'good' | 'trials' | 'seconds' | 'lost'>> {
   const start = performance.now();
   const spent = () => (performance.now() - start) / 1000;
   let good = 0;

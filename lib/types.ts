@@ -160,7 +160,17 @@ export interface RestoreResult {
   healed: boolean;
   dryRun: boolean;
   entities: { name: string; inserted: number; updated: number; untouched: number }[];
-  files: { written: number; unchanged: number };
+  files: {
+    written: number;
+    /** In place already, byte for byte. */
+    unchanged: number;
+    /** The backup has only a part of them: not restored. */
+    incomplete: number;
+    /** Left out by `only` or `except`. */
+    skipped: number;
+    /** Of what was written. */
+    bytes: number;
+  };
   report: ValidationReport;
   /** With `salvage`, where something is missing: what. `ok` is then false. */
   losses: Losses | null;

@@ -116,7 +116,8 @@ export async function fillApp(folder: string, { rowBytes, fileBytes, noise, file
     rows += count;
   };
   const ids = (id: number) => [id, `${id % 100}/${id}.bin`];
-  if (noise) insert('insert into blob (id, noise) values (?, ?)', (id) => [id, random.bytes(8192)], (rowBytes * 3) / 4, 8192);
+  if (noise)
+    insert('insert into blob (id, noise) values (?, ?)', (id) => [id, random.bytes(8192)], (rowBytes * 3) / 4, 8192);
   else insert(ARTICLES, (id) => article(id, random), rowBytes, 1000);
   insert('insert into attachment (id, path) values (?, ?)', ids, fileBytes, fileSize);
   await writeFiles(join(folder, 'uploads'), fileBytes, fileSize);

@@ -5,6 +5,7 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
+import type { LayoutName } from '../../lib/format/limits.ts';
 import {
   createBackup,
   restoreBackup,
@@ -14,9 +15,8 @@ import {
   validateBackup,
   type WriteOptions,
 } from '../../lib/index.ts';
-import type { AppSize } from './app.ts';
-import type { LayoutName } from '../../lib/format/limits.ts';
 import { Random } from '../../lib/testkit/random.ts';
+import type { AppSize } from './app.ts';
 
 interface Writing {
   output: string;

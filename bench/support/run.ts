@@ -26,7 +26,11 @@ function compile(): string {
 /** Runs a job in a process of its own. @param flags for Node */
 export function runJob(job: Job, flags: string[] = []): Outcome {
   const args = [...flags, '--no-warnings', compile(), JSON.stringify(job)];
-  const out = execFileSync(process.execPath, args, { encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] });
+  const out = execFileSync(process.execPath, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   return JSON.parse(out) as Outcome;
 }
 

@@ -89,13 +89,11 @@ export function writeFlags({ force, layout, mirror, compression, verify }: Write
   };
 }
 
-/** Other copies to heal from. */
+/** Which backup is read: other copies to heal from, and which of several in one file. */
 export function withOption(command: Command): Command {
-  return command.option(
-    '--with <file>',
-    'another copy of the same backup, damaged or not: each heals the other',
-    repeated,
-  );
+  return command
+    .option('--with <file>', 'another copy of the same backup, damaged or not: each heals the other', repeated)
+    .option('--file-id <hex>', 'which backup, where a file holds several: its id, or the beginning of it');
 }
 
 /** `--only a,b --only c`. */

@@ -67,12 +67,13 @@ export function contentExit({ out }: Session, file: string): ExitCode {
   return ExitCode.HEALED;
 }
 
-/** The `--with` files. */
-export function readOptions({ ctx, out }: Session, options: { with?: string[] }) {
+/** The `--with` files, and `--file-id`. */
+export function readOptions({ ctx, out }: Session, options: { with?: string[]; fileId?: string }) {
   return {
     signal: ctx.signal,
     onEvent: out.event,
     ...(options.with?.length ? { with: options.with as BackupSource[] } : {}),
+    ...(options.fileId ? { fileId: options.fileId.toLowerCase() } : {}),
   };
 }
 

@@ -73,7 +73,7 @@ export function restoreSummary(result: RestoreResult, file: string): string {
 
 /** Files that could not be read to their end when the backup was made. */
 export function incompleteFiles({ files }: RestoreResult): number {
-  return (files as { incomplete?: number }).incomplete ?? 0;
+  return files.incomplete;
 }
 
 /** Rows and files that are named one by one; JSON has all. */

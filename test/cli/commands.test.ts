@@ -65,7 +65,7 @@ const restore: RestoreResult = {
   healed: false,
   dryRun: false,
   entities: [{ name: 'Shop', inserted: 1, updated: 2, untouched: 3 }],
-  files: { written: 1, unchanged: 2 },
+  files: { written: 1, unchanged: 2, incomplete: 0, skipped: 0, bytes: 3 },
   report,
   losses: null,
   milliseconds: 65_000,
@@ -232,7 +232,7 @@ t.test('validate', async (t) => {
 t.test('restore', async (t) => {
   const { calls, library } = fakeLibrary();
   const argv =
-    'restore app.dbs --flush --dry-run --only Shop,Product --only Tag --except Log --allow-drift --with b.dbs';
+    'restore app.dbs --flush --dry-run --only Shop,Product --only Tag --except Log --allow-drift --allow-dangling --allow-triggers --with b.dbs';
   const { code, out } = await runFake(argv.split(' '), { library, env: { ...secret } });
   t.equal(code, 0);
   t.match(calls.restoreBackup?.[3], {
@@ -241,6 +241,8 @@ t.test('restore', async (t) => {
     only: ['Shop', 'Product', 'Tag'],
     except: ['Log'],
     allowDrift: true,
+    allowDangling: true,
+    allowTriggers: true,
     with: ['b.dbs'],
   });
   t.strictSame(calls.restoreBackup?.slice(1, 3), ['app.dbs', { passphrase: 'open sesame' }]);

@@ -12,6 +12,8 @@ interface Options extends AppFlags, OpeningFlags {
   only?: string[];
   except?: string[];
   allowDrift?: boolean;
+  allowDangling?: boolean;
+  allowTriggers?: boolean;
   salvage?: boolean;
   with?: string[];
 }
@@ -27,6 +29,8 @@ export function restoreCommand(program: Command, run: Runner): void {
     .option('--only <names>', 'only these entities or tables, separated by commas', list)
     .option('--except <names>', 'all but these', list)
     .option('--allow-drift', 'go on although the target lacks columns of the backup')
+    .option('--allow-dangling', 'accept rows that refer to rows which are not there')
+    .option('--allow-triggers', 'MariaDB, MySQL: let triggers fire for restored rows (they cannot be switched off)')
     .option('--salvage', 'beyond repair: restore what is intact, into an empty target, and say what is lost')
     .addHelpText('after', example('dbs restore app.dbs --dry-run', 'dbs restore app.dbs --flush'));
   openingOptions(appOptions(withOption(command))).action(run(restore));
@@ -34,7 +38,7 @@ export function restoreCommand(program: Command, run: Runner): void {
 
 async function restore(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
-  const { flush, dryRun, only, except, allowDrift, salvage } = options;
+  const { flush, dryRun, only, except, allowDrift, allowDangling, allowTriggers, salvage } = options;
   const source = sourceOf(session, file);
   const keys = await opening(ctx, options, { stdinTaken: file === '-' });
   const library = await ctx.library();
@@ -48,6 +52,8 @@ async function restore(session: Session, file: string, options: Options): Promis
       ...(only ? { only } : {}),
       ...(except ? { except } : {}),
       ...(allowDrift ? { allowDrift } : {}),
+      ...(allowDangling ? { allowDangling } : {}),
+      ...(allowTriggers ? { allowTriggers } : {}),
       ...(salvage ? { salvage } : {}),
     });
     out.result(result, restoreSummary(result, file));
