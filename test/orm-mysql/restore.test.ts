@@ -162,7 +162,9 @@ t.test('dangling references of the source', async (t) => {
   const target = await database();
   const error = await failure(copy(from, target));
   t.equal(error.code, 'ERR_RESTORE_DANGLING');
-  t.same(error.facts?.dangling, [
+  const dangling = error.facts?.dangling as { table: string; parent: string }[];
+  dangling.sort((a, b) => `${a.table} ${a.parent}`.localeCompare(`${b.table} ${b.parent}`));
+  t.same(dangling, [
     { table: 'person', row: 'id=9, boss=405', parent: 'person' },
     { table: 'visits', row: 'person=404, country=xx, code=5', parent: 'person' },
     { table: 'visits', row: 'person=404, country=xx, code=5', parent: 'place' },
