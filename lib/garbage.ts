@@ -33,15 +33,12 @@ function find(): Collect {
   }
 }
 
-/** After something of 64 MiB. Costs tens of milliseconds. */
-export function freeAll(): void {
-  hint();
-}
-
 const YOUNG = 1024 * 1024;
 let young = 0;
 /** Buffers that outlived two small collections wait for a full one, which V8 itself begins only beyond 64 MiB of them. */
 const WAITING = 16 * 1024 * 1024;
+/** A full collection walks the whole heap. In a process whose heap is larger than this, an app is at work that must not be stopped for it. */
+const SMALL_HEAP = 128 * 1024 * 1024;
 /** The least that there was since the last full collection: what is in use, the app's own included. */
 let least = 0;
 
@@ -54,9 +51,9 @@ export function freeYoung(bytes: number): void {
   if (young < YOUNG) return;
   young = 0;
   hint({ type: 'minor' });
-  const used = process.memoryUsage().arrayBuffers;
+  const { arrayBuffers: used, heapUsed } = process.memoryUsage();
   least = Math.min(least, used);
-  if (used - least < WAITING) return;
-  freeAll();
+  if (used - least < WAITING || heapUsed > SMALL_HEAP) return;
+  hint();
   least = process.memoryUsage().arrayBuffers;
 }

@@ -38,13 +38,11 @@ async function failure(work: Promise<unknown>): Promise<Failure> {
 }
 
 const read = (orm: PgOrm, options = {}): Promise<BackupItem[]> => createRowSource(orm, options).toArray();
-const roles: string[] = [];
 
 /** A user who may log in and nothing else. */
 async function role(orm: PgOrm): Promise<string> {
   const name = `dbs_test_${randomBytes(4).toString('hex')}`;
   await exec(orm, `CREATE ROLE ${name} LOGIN`);
-  roles.push(name);
   return name;
 }
 
@@ -61,7 +59,8 @@ if (await serverReady()) {
     const [from, to] = await twins(entities, DDL);
     const user = await role(from);
     t.teardown(async () => {
-      for (const orm of [from, to]) await exec(orm, `DROP OWNED BY ${user}`);
+      for (const orm of [from, to])
+        await exec(orm, `REASSIGN OWNED BY ${user} TO CURRENT_USER`, `DROP OWNED BY ${user}`);
       await exec(from, `DROP ROLE ${user}`);
     });
     await exec(from, `REVOKE ALL ON SCHEMA public FROM PUBLIC`);
@@ -131,13 +130,15 @@ if (await serverReady()) {
       await held.begin({ mode: 'merge', plans: [{ source: {} as never, target, columns: [] }] });
       return held;
     };
+    const schema = await readSchema(from);
     const held = [await hold(from), await hold(to)];
+    t.teardown(() => Promise.all(held.map((one) => one.close())));
     const stop = new AbortController();
     const reason = new Error('enough');
     const aborted = failure(read(from, { signal: stop.signal }));
     const [source, target] = await Promise.all([
       failure(read(from)),
-      failure(pipeline([await readSchema(from)], createRowTarget(to))),
+      failure(pipeline([schema], createRowTarget(to))),
       setTimeout(500).then(() => stop.abort(reason)),
     ]);
     t.equal(await aborted, reason, 'an abort ends the waiting');
@@ -204,6 +205,7 @@ if (await serverReady()) {
   });
 
   t.test('no server, no entry, no such database: and no password in any of it', async (t) => {
+    const [one] = await twins(entities, []);
     const dead: [Record<string, unknown>, string][] = [
       [{ clientUrl: 'postgresql://bob:s3cret@127.0.0.1:1/nothing', dbName: 'nothing' }, 'UNREACHABLE'],
       [{ host: 'no-such-host.invalid', password: 's3cret' }, 'UNREACHABLE'],
@@ -220,6 +222,11 @@ if (await serverReady()) {
       t.notMatch((await driverFor(orm)).identity, /s3cret|bob/);
       await orm.close(true);
     }
+    t.same(
+      await query(one, "SELECT 1 FROM pg_database WHERE datname IN ('nothing', 'dbs_no_such_database')"),
+      [],
+      'and none is made',
+    );
   });
 
   t.test('tables that are not what the backup needs', async (t) => {

@@ -103,8 +103,8 @@ if (await serverReady()) {
     const folder = mkdtempSync(join(tmpdir(), 'dbs-pg-'));
     t.teardown(() => rmSync(folder, { recursive: true, force: true }));
     const path = join(folder, 'app.dbs');
-    await createBackup(from, { passphrase: 'x' }, { output: path, kdf });
-    await restoreBackup(to, path, { passphrase: 'x' });
+    await createBackup(from, 'x', { output: path, kdf });
+    await restoreBackup(to, path, 'x');
     t.same(await dump(to, tables), await dump(from, tables));
     const sequences = "SELECT sequencename, last_value FROM pg_sequences WHERE sequencename !~ 'migrations' ORDER BY 1";
     t.same(await query(to, sequences), await query(from, sequences));

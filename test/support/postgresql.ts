@@ -50,7 +50,7 @@ export async function connect(
   const orm = await loaded.postgresql.MikroORM.init({
     entities: entities as never,
     dbName: database,
-    ...server,
+    ...(options.clientUrl ? {} : server),
     allowGlobalContext: true,
     discovery: { warnWhenNoEntities: false, checkDuplicateTableNames: false },
     ...options,

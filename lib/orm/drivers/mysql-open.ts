@@ -63,12 +63,7 @@ async function locateKnex(orm: OrmLike, { client }: { client: KnexClient }): Pro
 }
 
 async function locatePool(orm: OrmLike, connection: ConnectionLike): Promise<MysqlLocation> {
-  let pool: Mysql2Pool | undefined;
-  try {
-    pool = (await connection.getNativeClient?.()) as Mysql2Pool | undefined;
-  } catch {
-    // Owned by a dialect of the app's.
-  }
+  const pool = await poolOf(connection as ConnectionLike & Partial<Lazy>);
   const config = pool?.config?.connectionConfig;
   if (!pool || !config) throw unreachable();
   return {
@@ -83,6 +78,27 @@ async function locatePool(orm: OrmLike, connection: ConnectionLike): Promise<Mys
       );
     },
   };
+}
+
+/** A connection of MikroORM 7. */
+interface Lazy {
+  connected: boolean;
+  connect(options: { skipOnConnect: boolean }): Promise<void>;
+}
+
+async function poolOf(connection: ConnectionLike & Partial<Lazy>): Promise<Mysql2Pool | undefined> {
+  // MikroORM 7 connects with the first query, and then makes a database that does not exist. Looking must not.
+  const lazy = connection.connected === false && connection.connect !== undefined;
+  try {
+    if (lazy) await connection.connect?.({ skipOnConnect: true });
+    return (await connection.getNativeClient?.()) as Mysql2Pool | undefined;
+  } catch (error) {
+    // Owned by a dialect of the app's, or not to be reached: only the latter has a code.
+    if ((error as { code?: string }).code !== undefined) throw error;
+    return undefined;
+  } finally {
+    if (lazy) connection.connected = false;
+  }
 }
 
 /** The class of the pool's connections without the pool in it: ours must not be given back to the app. */

@@ -25,6 +25,8 @@ interface PgClient {
 interface OrmConnection extends ConnectionLike {
   getConnectionOptions(): { host?: string; port?: number; database?: string };
   mapOptions?(overrides: object): object;
+  connect(options?: { skipOnConnect?: boolean }): Promise<void>;
+  isConnected(): Promise<boolean>;
 }
 
 interface KnexClient {
@@ -59,7 +61,6 @@ export function locate(orm: OrmLike): PgLocation {
     ...(typeof schema === 'string' && schema !== '*' && schema !== 'public' ? { schema } : {}),
     async open(signal) {
       signal?.throwIfAborted();
-      if (!(await orm.isConnected())) await orm.connect();
       return new PgConnection(await openClient(orm, connection), signal);
     },
   };
@@ -78,6 +79,8 @@ async function openClient(orm: OrmLike, connection: OrmConnection): Promise<PgCl
 
 async function poolOf(orm: OrmLike, connection: OrmConnection): Promise<PgPool> {
   try {
+    // The ORM's own way to connect would make a missing database: MikroORM 6 is not asked to, and 7 is asked not to.
+    if (!(await connection.isConnected())) await connection.connect({ skipOnConnect: true });
     if (connection.getNativeClient) return (await connection.getNativeClient()) as PgPool;
     // MikroORM 7.0 and 7.1: the options as it makes them, and the `pg` that it would load.
     const base = createRequire(join(String(setting(orm, 'baseDir') ?? process.cwd()), 'package.json'));

@@ -81,9 +81,12 @@ export async function findForeignKeys(
 }
 
 /** @throws RestoreError ERR_RESTORE_PRIVILEGE where a table that refers to these belongs to somebody else */
-export async function dropForeignKeys(db: PgConnection, keys: ForeignKey[]): Promise<void> {
+export function requireOwned(keys: ForeignKey[]): void {
   const foreign = keys.filter(({ owned }) => !owned).map(({ child }) => qualified(child));
   if (foreign.length) throw notOwner([...new Set(foreign)]);
+}
+
+export async function dropForeignKeys(db: PgConnection, keys: ForeignKey[]): Promise<void> {
   for (const key of keys) await db.exec(`ALTER TABLE ${qualified(key.child)} DROP CONSTRAINT ${ident(key.name)}`);
 }
 

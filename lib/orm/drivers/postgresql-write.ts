@@ -61,8 +61,15 @@ export class PgTableWriter implements TableWriter {
   }
 
   async write(rows: Cell[][]): Promise<void> {
-    if (!rows.length) return;
-    if (!this.#columns.length) return this.#writeEmpty(rows.length);
+    try {
+      if (this.#columns.length) await this.#write(rows);
+      else await this.#writeEmpty(rows.length);
+    } catch (error) {
+      throw restoreError(error, `write the table "${this.#target.table}"`, { table: this.#target.table });
+    }
+  }
+
+  async #write(rows: Cell[][]): Promise<void> {
     if (this.before && !this.#staged) {
       await this.#db.exec(
         `CREATE TEMPORARY TABLE ${this.#into.slice('pg_temp.'.length)} ON COMMIT DROP AS SELECT ${list(this.#columns)} FROM ${qualified(this.#target)} WITH NO DATA`,

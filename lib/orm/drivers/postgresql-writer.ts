@@ -11,6 +11,7 @@ import {
   type ForeignKey,
   findForeignKeys,
   notOwner,
+  requireOwned,
   restoreSequences,
   switchOff,
 } from './postgresql-restore.ts';
@@ -77,6 +78,7 @@ export class PgWriter implements RestoreWriter {
       this.#began = true;
       await this.#requireRights(oids);
       this.#foreignKeys = await findForeignKeys(this.#db, oids, flush ? 'both' : 'children');
+      requireOwned(this.#foreignKeys);
       // All at once and before anything is done, so that a lock in the way costs no work.
       const locked = new Map([...tables, ...this.#foreignKeys.map(({ child }) => child)].map((t) => [qualified(t), t]));
       const names = [...locked.values()].map(only).sort();
@@ -118,6 +120,7 @@ export class PgWriter implements RestoreWriter {
   /** A merge has to delete and insert rows of this table: nobody's ON DELETE may see it. */
   async #detach(table: PgTable): Promise<void> {
     const more = await findForeignKeys(this.#db, [table.oid], 'parents');
+    requireOwned(more);
     await dropForeignKeys(this.#db, more);
     this.#foreignKeys.push(...more);
   }
