@@ -151,7 +151,9 @@ export function bodyPages(length: number): number {
 /** How a payload of `length` bytes is laid out in rows (SPEC.md section 4); `null` for a length that no block has. */
 export function blockShape(length: number): { rowLength: number; k: number; m: number; recordLength: number } | null {
   if (length < MIN_PAYLOAD || length > 239 * 4096) return null;
-  const rowLength = 512 * Math.ceil(Math.ceil(length / 239) / 512);
+  // A power of two, so that rows and the sectors of a disk begin together: a lost sector costs whole rows, and no row costs two sectors.
+  let rowLength = 512;
+  while (length > 239 * rowLength) rowLength *= 2;
   const k = Math.ceil(length / rowLength);
   const m = 16;
   return { rowLength, k, m, recordLength: PAGE * Math.ceil((PAGE + (k + m) * rowLength) / PAGE) };

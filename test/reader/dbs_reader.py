@@ -257,7 +257,7 @@ Page = namedtuple('Page', 'at type copy length file seq L flags layout i n hash 
 
 def shape(L):
     """Row length and number of data rows of a payload."""
-    row = 512 * ceil(ceil(L, 239), 512)
+    row = next(r for r in (512, 1024, 2048, 4096) if 239 * r >= L)
     return row, ceil(L, row)
 
 

@@ -156,6 +156,7 @@ export async function twins(
     );
     await exec(
       orm,
+      'SET default_transaction_read_only = off',
       ...schemas.map(([schema]) => `DROP SCHEMA "${schema}" CASCADE`),
       'CREATE SCHEMA public',
       `ALTER DATABASE ${name} RESET ALL`,

@@ -22,6 +22,8 @@ export interface NativeConnection {
   destroy(): void;
   pause(): void;
   resume(): void;
+  /** `mysql2`: the socket. */
+  stream?: { destroy?(): void };
 }
 
 interface NativeQuery {
@@ -122,14 +124,20 @@ export class MysqlHandle {
     });
     await Promise.race([new Promise<void>((done) => this.#native.end(() => done())), late]);
     clearTimeout(timer);
-    this.#native.destroy();
+    this.#hangUp();
   }
 
   /** Hangs up: what runs fails, and the server rolls back. */
   destroy(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#hangUp();
+  }
+
+  #hangUp(): void {
     this.#native.destroy();
+    // mysql2 says goodbye and waits for an answer, which a paused socket never reads.
+    this.#native.stream?.destroy?.();
   }
 
   #query(options: object): Promise<unknown> {

@@ -63,13 +63,19 @@ async function locateKnex(orm: OrmLike, { client }: { client: KnexClient }): Pro
 }
 
 async function locatePool(orm: OrmLike, connection: ConnectionLike): Promise<MysqlLocation> {
-  const pool = await poolOf(connection as ConnectionLike & Partial<Lazy>);
+  const lazy = connection as ConnectionLike & Partial<Lazy>;
+  const wasClosed = lazy.connected === false;
+  const pool = await poolOf(lazy);
   const config = pool?.config?.connectionConfig;
   if (!pool || !config) throw unreachable();
   return {
     ...placeOf(orm, config),
     async open() {
-      const Connection = await connectionClass(pool);
+      const Connection = await connectionClass(pool).catch((error) => {
+        // There is nothing to close yet, and the app's first query is to do what it always does.
+        if (wasClosed) lazy.connected = false;
+        throw error;
+      });
       const own = Object.create(Object.getPrototypeOf(config), Object.getOwnPropertyDescriptors(config)) as Settings;
       const password = setting(orm, 'password') as unknown;
       if (typeof password === 'function') own.password = await password();
@@ -88,16 +94,13 @@ interface Lazy {
 
 async function poolOf(connection: ConnectionLike & Partial<Lazy>): Promise<Mysql2Pool | undefined> {
   // MikroORM 7 connects with the first query, and then makes a database that does not exist. Looking must not.
-  const lazy = connection.connected === false && connection.connect !== undefined;
   try {
-    if (lazy) await connection.connect?.({ skipOnConnect: true });
+    if (connection.connected === false) await connection.connect?.({ skipOnConnect: true });
     return (await connection.getNativeClient?.()) as Mysql2Pool | undefined;
   } catch (error) {
     // Owned by a dialect of the app's, or not to be reached: only the latter has a code.
     if ((error as { code?: string }).code !== undefined) throw error;
     return undefined;
-  } finally {
-    if (lazy) connection.connected = false;
   }
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { ConfigError } from '../../errors.ts';
 import { type ConnectionLike, type OrmLike, setting } from '../orm-like.ts';
+import { CopyIn } from './postgresql-copy-in.ts';
 
 /** A row as the server's text of each column. */
 export type TextRow = (string | null)[];
@@ -79,7 +80,7 @@ async function openClient(orm: OrmLike, connection: OrmConnection): Promise<PgCl
 
 async function poolOf(orm: OrmLike, connection: OrmConnection): Promise<PgPool> {
   try {
-    // The ORM's own way to connect would make a missing database: MikroORM 6 is not asked to, and 7 is asked not to.
+    // What else an ORM does when it connects would make a missing database.
     if (!(await connection.isConnected())) await connection.connect({ skipOnConnect: true });
     if (connection.getNativeClient) return (await connection.getNativeClient()) as PgPool;
     // MikroORM 7.0 and 7.1: the options as it makes them, and the `pg` that it would load.
@@ -223,50 +224,5 @@ export class PgConnection {
     } catch {
       // It was gone already.
     }
-  }
-}
-
-/** Bytes into a table. Memory: what the socket has not taken yet, about 256 KiB. */
-export class CopyIn {
-  readonly #stream: ReturnType<typeof copyFrom>;
-  readonly #ended: Promise<void>;
-  #failure: { error: unknown } | undefined;
-  /** Ends the waiting for the socket. */
-  #wake: (() => void) | undefined;
-
-  constructor(stream: ReturnType<typeof copyFrom>, wrap: (error: unknown) => unknown) {
-    this.#stream = stream;
-    this.#ended = new Promise((done, fail) => {
-      stream.once('finish', done);
-      stream.on('error', (native) => {
-        this.#failure ??= { error: wrap(native) };
-        this.#wake?.();
-        fail(this.#failure.error);
-      });
-    });
-    this.#ended.catch(() => {});
-    stream.on('drain', () => this.#wake?.());
-  }
-
-  /** @throws what the server said about rows written before */
-  async write(data: Buffer): Promise<void> {
-    this.#check();
-    if (this.#stream.write(data)) return;
-    await new Promise<void>((done) => {
-      this.#wake = done;
-    });
-    this.#wake = undefined;
-    this.#check();
-  }
-
-  #check(): void {
-    if (this.#failure) throw this.#failure.error;
-  }
-
-  /** The server has taken, and checked, every row. */
-  async end(): Promise<void> {
-    this.#check();
-    this.#stream.end();
-    await this.#ended;
   }
 }

@@ -100,11 +100,21 @@ export function clashOf(error: unknown): { constraint: string; row: string; colu
   };
 }
 
+/** The table that the server's error is about. */
+export function tableOf(error: unknown): string | undefined {
+  const { table } = error as ServerError;
+  return typeof table === 'string' ? table : undefined;
+}
+
 /** `row 17`: where in a COPY the server stopped. The row's values stay out of the message. */
 export function copyLine(error: unknown): number | undefined {
   const found = /^COPY .*?, line (\d+)/m.exec(String((error as ServerError | null)?.where ?? ''));
   return found ? Number(found[1]) : undefined;
 }
+
+/** Found by the server (text in a database with ENCODING 'SQL_ASCII'), or by us (a "char" beyond ASCII, which old servers write as a raw byte). */
+export const NOT_UTF8 =
+  "it holds bytes that are no UTF-8, and a backup could not bring them back. In a database with ENCODING 'SQL_ASCII' any text may: find out what encoding it is in, dump it with pg_dump --encoding, and load it into a database with ENCODING 'UTF8'.";
 
 /** @param doing what was tried, as `read the table "users"` */
 export function sourceError(error: unknown, doing: string): BackupError {
@@ -142,6 +152,8 @@ export function sourceError(error: unknown, doing: string): BackupError {
         'ERR_SOURCE_ROW_SECURITY',
         `row-level security hides rows from this user (${text}), and a backup must hold all. Use the table's owner or a user with BYPASSRLS.`,
       );
+    case 'encoding':
+      return at('ERR_SOURCE_TEXT_ENCODING', NOT_UTF8);
     case 'corrupt':
       return at('ERR_SOURCE_CORRUPT', `PostgreSQL found its own files damaged (${text}). See its log.`);
     default:

@@ -10,6 +10,7 @@ import type { TableSchema } from '../../format/items.ts';
 import type { ReadOptions, RowBatch } from '../driver.ts';
 import type { PgTable } from './postgresql-catalog.ts';
 import type { PgConnection } from './postgresql-connection.ts';
+import { NOT_UTF8 } from './postgresql-errors.ts';
 import { ident, only } from './postgresql-sql.ts';
 
 const TAB = 9;
@@ -220,11 +221,9 @@ export async function* readRows(
 }
 
 function badText(table: string): SourceError {
-  return new SourceError(
-    'ERR_SOURCE_TEXT_ENCODING',
-    `The table "${table}" holds text that is no UTF-8, as a database with ENCODING 'SQL_ASCII' allows. A backup could not bring it back. Find out what encoding it is in and convert the database: dump it with pg_dump --encoding, and load it into one with ENCODING 'UTF8'.`,
-    { facts: { table } },
-  );
+  return new SourceError('ERR_SOURCE_TEXT_ENCODING', `Cannot read the table "${table}": ${NOT_UTF8}`, {
+    facts: { table },
+  });
 }
 
 function tooLarge(table: string): SourceError {

@@ -4,7 +4,8 @@ import type { SequenceSchema } from '../../format/items.ts';
 import type { BeginOptions, DanglingReference, RestoreWriter, TablePlan, TableRef, TableWriter } from '../driver.ts';
 import { describeTables, findRelations, type PgTable, readMigrations, serverOf } from './postgresql-catalog.ts';
 import type { PgConnection, PgLocation } from './postgresql-connection.ts';
-import { errorText, restoreError } from './postgresql-errors.ts';
+import { clashOf, errorText, isClash, restoreError, tableOf } from './postgresql-errors.ts';
+import { clashError } from './postgresql-merge.ts';
 import {
   addForeignKeys,
   dropForeignKeys,
@@ -50,8 +51,18 @@ export class PgWriter implements RestoreWriter {
     }
   }
 
+  /** Begins the transaction: the catalog itself waits for locks, and that must have an end. */
+  async #start(): Promise<void> {
+    if (this.#began) return;
+    const settings = Object.entries({ ...SESSION, lock_timeout: LOCK_TIMEOUT });
+    const set = settings.map(([name, value]) => `SET LOCAL ${name} = ${literal(value)}`);
+    await this.#db.exec(['BEGIN ISOLATION LEVEL READ COMMITTED', ...set].join('; '));
+    this.#began = true;
+  }
+
   async describe(refs: TableRef[]): Promise<PgTable[][]> {
     try {
+      await this.#start();
       return await describeTables(this.#db, refs, await findRelations(this.#db, refs, this.#schema));
     } catch (error) {
       throw restoreError(error, 'read the catalog');
@@ -60,6 +71,7 @@ export class PgWriter implements RestoreWriter {
 
   async migrations(ref: TableRef): Promise<string[] | null> {
     try {
+      await this.#start();
       return await readMigrations(this.#db, ref, this.#schema);
     } catch (error) {
       throw restoreError(error, `read the table "${ref.table}"`);
@@ -72,10 +84,7 @@ export class PgWriter implements RestoreWriter {
     const oids = tables.map(({ oid }) => oid);
     const flush = options.mode === 'flush';
     try {
-      const settings = Object.entries({ ...SESSION, lock_timeout: LOCK_TIMEOUT });
-      const set = settings.map(([name, value]) => `SET LOCAL ${name} = ${literal(value)}`);
-      await this.#db.exec(['BEGIN ISOLATION LEVEL READ COMMITTED', ...set].join('; '));
-      this.#began = true;
+      await this.#start();
       await this.#requireRights(oids);
       this.#foreignKeys = await findForeignKeys(this.#db, oids, flush ? 'both' : 'children');
       requireOwned(this.#foreignKeys);
@@ -129,7 +138,12 @@ export class PgWriter implements RestoreWriter {
     const { plans, mode } = this.#options!;
     try {
       // What deferrable constraints have put off is checked now; ALTER TABLE would refuse tables with such debts.
-      await this.#db.exec('SET CONSTRAINTS ALL IMMEDIATE');
+      await this.#db.exec('SET CONSTRAINTS ALL IMMEDIATE').catch((error) => {
+        const plan = plans.find(({ target }) => target.table === tableOf(error));
+        throw plan && isClash(error)
+          ? clashError(plan, [clashOf(error)], mode === 'merge' ? 'target' : 'backup')
+          : error;
+      });
       const dangling = await addForeignKeys(this.#db, this.#foreignKeys);
       for (const sql of this.#again) await this.#db.exec(sql);
       await restoreSequences(this.#db, plans, sequences, mode);
