@@ -234,10 +234,10 @@ t.test('a database that cannot be read', async (t) => {
   const empty = await openOrm([], { schema: false });
   t.teardown(() => empty.close(true));
   t.match(await failure(items(empty)), { code: 'ERR_CONFIG_NO_ENTITIES' });
-  const fake = { ...damaged, em: { getConnection: () => ({}), getDriver: () => new (class PostgreSqlDriver {})() } };
+  const fake = { ...damaged, em: { getConnection: () => ({}), getDriver: () => new (class MsSqlDriver {})() } };
   t.match(await failure(items(fake as unknown as TestOrm)), {
     code: 'ERR_CONFIG_UNSUPPORTED_DATABASE',
-    message: /PostgreSqlDriver/,
+    message: /MsSqlDriver/,
   });
 });
 

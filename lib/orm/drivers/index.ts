@@ -16,6 +16,6 @@ export async function driverFor(orm: OrmLike): Promise<DatabaseDriver> {
   }
   throw new ConfigError(
     'ERR_CONFIG_UNSUPPORTED_DATABASE',
-    `MikroORM's ${platformNames(orm)[0]} is not supported yet. This version backs up SQLite and libSQL databases.`,
+    `MikroORM's ${platformNames(orm)[0]} is not supported yet. This version backs up SQLite, libSQL, PostgreSQL, MariaDB and MySQL databases.`,
   );
 }

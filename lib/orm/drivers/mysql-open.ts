@@ -76,6 +76,8 @@ async function locatePool(orm: OrmLike, connection: ConnectionLike): Promise<Mys
         if (wasClosed) lazy.connected = false;
         throw error;
       });
+      // One query of the ORM's own: without any, `orm.close()` forgets the pool, and the process never ends.
+      if (wasClosed) await orm.isConnected();
       const own = Object.create(Object.getPrototypeOf(config), Object.getOwnPropertyDescriptors(config)) as Settings;
       const password = setting(orm, 'password') as unknown;
       if (typeof password === 'function') own.password = await password();
