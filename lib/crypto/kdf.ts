@@ -1,4 +1,5 @@
 /** Passphrase to key: Argon2id (RFC 9106) by hash-wasm, in a thread of its own. */
+import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { ConfigError } from '../errors.ts';
 
@@ -11,12 +12,14 @@ export interface Argon2Parameters {
 /** t = 3, m = 64 MiB, p = 4: RFC 9106's second recommended option. */
 export const DEFAULT_KDF: Argon2Parameters = { iterations: 3, memoryKiB: 64 * 1024, parallelism: 4 };
 
+/** Not 'hash-wasm', which is every algorithm at once. */
+const ARGON2 = createRequire(import.meta.url).resolve('hash-wasm/dist/argon2.umd.min.js');
+
 /** Runs in the thread. It is text, as a file would be found under another name in the sources than in the package. */
 const THREAD = `
 const { parentPort, workerData } = require('node:worker_threads');
-import(workerData.module)
-  .then(({ argon2id }) => argon2id(workerData.options))
-  .then((bytes) => parentPort.postMessage(bytes));
+const { argon2id } = require(workerData.module);
+argon2id(workerData.options).then((bytes) => parentPort.postMessage(bytes));
 `;
 
 /**
@@ -38,9 +41,10 @@ export async function deriveKey(passphrase: string, salt: Uint8Array, kdf: Argon
     hashLength: 32,
     outputType: 'binary',
   };
-  // Without the app's own loaders: they would only slow the thread's start.
-  const workerData = { module: import.meta.resolve('hash-wasm'), options };
-  const worker = new Worker(THREAD, { eval: true, execArgv: [], env: {}, workerData });
+  const workerData = { module: ARGON2, options };
+  // Without the app's own loaders, which would only slow the thread's start, and with a small heap: Argon2's memory is not in it.
+  const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 16 };
+  const worker = new Worker(THREAD, { eval: true, execArgv: [], env: {}, resourceLimits, workerData });
   try {
     const bytes = await new Promise<Uint8Array>((resolve, reject) => {
       worker.once('message', resolve);

@@ -14,6 +14,7 @@ import { validateBackup } from '../../lib/validate.ts';
 import { forgeBody, forgePage, forgePayload, rebuild, resealPage, segmentsOf } from './forge.ts';
 import {
   type Container,
+  cpuTime,
   DATA,
   END,
   fixedKeys,
@@ -44,10 +45,10 @@ async function attempt(
   what: string,
 ): Promise<Outcome> {
   const before = process.resourceUsage().maxRSS;
-  const started = performance.now();
+  const started = cpuTime();
   const outcome = await restore(c, file);
   const grown = (process.resourceUsage().maxRSS - before) / 1024;
-  const took = performance.now() - started;
+  const took = cpuTime() - started;
   const name = `${what}: ${outcome.error?.code ?? 'exact'}`;
   t.ok(took < 5000 && grown < 300, `${name} (${Math.round(took)} ms, ${Math.round(grown)} MiB)`);
   return outcome;
@@ -388,9 +389,9 @@ t.test('keys', async (t) => {
     t.ok((await open(secret, whole)).dataKey.equals(dataKey), 'opens');
   }
   const fails = async (code: string, what: string, secret: OpeningSecret, ...headers: ReturnType<typeof sign>[]) => {
-    const started = performance.now();
+    const started = cpuTime();
     await t.rejects(open(secret, ...headers), { code }, what);
-    t.ok(performance.now() - started < 3000, `${what}: in bounded time`);
+    t.ok(cpuTime() - started < 3000, `${what}: in bounded time`);
   };
   await fails('ERR_KEY_WRONG_PASSPHRASE', 'wrong passphrase', 'two', whole);
   await fails('ERR_KEY_WRONG_PASSPHRASE', 'case counts', 'One', whole);

@@ -33,6 +33,12 @@ import type { BackupSource, ReadOptions, ValidationReport } from '../../lib/type
 export const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
 
 const secret = new Random('the secret key of these tests').bytes(32);
+/** Milliseconds of CPU so far: what a bound on work is about, however busy the machine is. */
+export function cpuTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 /** Opens every container of these tests; X25519 costs no Argon2id. */
 export const key: OpeningKeys = { identities: [secret] };
 export const recipient = x25519Public(secret);
