@@ -8,6 +8,7 @@ import { driverFor } from '../../lib/orm/drivers/index.ts';
 import type { MysqlTable } from '../../lib/orm/drivers/mysql-catalog.ts';
 import { restoreError, sourceError } from '../../lib/orm/drivers/mysql-errors.ts';
 import { locate } from '../../lib/orm/drivers/mysql-open.ts';
+import { columnsOf } from '../../lib/orm/drivers/mysql-read.ts';
 import { checkServer, openSession } from '../../lib/orm/drivers/mysql-session.ts';
 import { MysqlTableWriter } from '../../lib/orm/drivers/mysql-write.ts';
 import { createRowSource } from '../../lib/orm/row-source.ts';
@@ -22,7 +23,6 @@ import {
   failure,
   openDatabase,
   query,
-  server,
   serverRuns,
   type TestOrm,
   tables,
@@ -325,7 +325,16 @@ t.test('rows that the target or the format refuses', async (t) => {
   t.match(large, { code: 'ERR_RESTORE_PACKET', facts: { row: 'id=1', maxAllowedPacket: 1_500_000 } });
 });
 
-t.test('versions, and errors that could not be made to happen here', (t) => {
+t.test('versions, and errors that could not be made to happen here', async (t) => {
+  const config = { get: () => undefined };
+  const owned = { getNativeClient: () => Promise.reject(new Error('owned by a dialect')) };
+  const orm = { config, em: { getConnection: () => owned } } as Any;
+  t.equal((await failure(locate(orm))).code, 'ERR_CONFIG_MYSQL_CLIENT');
+  const details = new Map([['doc', { name: 'doc', dataType: 'xmltype', charset: null }]]);
+  t.throws(() => columnsOf({ table: 'x' } as Any, { details } as Any, ['doc']), {
+    code: 'ERR_SOURCE_UNKNOWN_TYPE',
+    message: /"x"."doc" is of the type xmltype/,
+  });
   t.same(checkServer('10.11.19-MariaDB-0+deb12u1', 'read'), { server: 'MariaDB 10.11.19', maria: true });
   t.same(checkServer('5.5.5-11.4.2-MariaDB', 'read'), { server: 'MariaDB 11.4.2', maria: true });
   t.same(checkServer('8.0.36-0ubuntu0.22.04.1', 'write'), { server: 'MySQL 8.0.36', maria: false });
@@ -359,6 +368,4 @@ t.test('versions, and errors that could not be made to happen here', (t) => {
     'x',
   );
   t.equal(right.facts.right, 'SUPER');
-  t.ok(server.host);
-  t.end();
 });
