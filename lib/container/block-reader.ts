@@ -203,8 +203,10 @@ export class BlockReader {
           ({ failed } = decodeColumns(rows, k, rowLength, { goodRows, columns: failed, erasuresOf }));
       }
       if (this.#fits(remains)) return true;
-      // A parity block whose hash is lost is believed for now: what is rebuilt from it must fit its own hash.
-      if (remains.type === RecordType.PARITY && remains.hashes.length === 0) good.fill(failed.length === 0);
+      // A parity block whose hash is lost is believed for now: what is rebuilt from it must fit its own hash. Zeros are codewords, too.
+      if (remains.type === RecordType.PARITY && remains.hashes.length === 0) {
+        good.fill(failed.length === 0 && rows.some((byte) => byte !== 0));
+      }
       gained = false;
       for (const r of bad) {
         if (!this.rowFits(remains, r)) continue;

@@ -21,6 +21,8 @@ interface Failing {
 interface Parity {
   j: number;
   known: Uint8Array;
+  /** Nothing is left that could confirm it. */
+  doubtful: boolean;
 }
 
 /** What a group's healing came to. */
@@ -48,12 +50,14 @@ export async function healGroup(blocks: BlockReader, group: number, without?: nu
   }
   const parities = await readParities(blocks, group, parityCount(n), recovery, buffer);
   for (const f of failing) addGoodRows(f, recovery);
+  // Where nothing confirms a block either, it takes parity that is beyond doubt, or the judgement of authentication.
+  const trusted = parities.every((p) => !p.doubtful);
   const healed = new Map<number, Buffer>();
   let open = failing;
   for (let gained = true; gained && open.length > 0; ) {
     gained = solveUnits(open, parities, recovery);
     for (const f of open) {
-      if (!finish(f, blocks, recovery)) continue;
+      if (!finish(f, blocks, recovery, trusted || f.remains.sequence === without)) continue;
       healed.set(f.remains.sequence, Buffer.from(f.remains.rows.subarray(0, f.remains.shape.length)));
       gained = true;
     }
@@ -104,7 +108,7 @@ async function readParities(
         known.fill(1, from, to);
       });
     }
-    parities.push({ j, known });
+    parities.push({ j, known, doubtful: !isWhole(result) && result.hashes.length === 0 && known.some(Boolean) });
   }
   return parities;
 }
@@ -165,7 +169,7 @@ function recoverRun(unknown: Failing[], parity: Parity[], from: number, to: numb
 }
 
 /** Whether a block is whole now: by what the outer code gave, and its own parity rows for the rest. */
-function finish(f: Failing, blocks: BlockReader, recovery: OuterRecovery): boolean {
+function finish(f: Failing, blocks: BlockReader, recovery: OuterRecovery, trusted: boolean): boolean {
   const { remains, known, index } = f;
   const { shape, good, rows } = remains;
   const perRow = shape.rowLength / ROW_UNIT;
@@ -173,7 +177,7 @@ function finish(f: Failing, blocks: BlockReader, recovery: OuterRecovery): boole
     if (good[r] || !known.subarray(r * perRow, (r + 1) * perRow).every(Boolean)) continue;
     good[r] = remains.crcs === undefined || blocks.rowFits(remains, r);
   }
-  const unverifiable = remains.hashes.length === 0 && good.slice(0, shape.k).every(Boolean);
+  const unverifiable = trusted && remains.hashes.length === 0 && good.slice(0, shape.k).every(Boolean);
   if (!unverifiable && !blocks.solveRows(remains)) return false;
   for (let u = 0; u < shape.k * perRow; u++) {
     if (known[u]) continue;

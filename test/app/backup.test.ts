@@ -22,7 +22,7 @@ import { dump, exec } from '../support/orm-database.ts';
 const { EntitySchema } = core as any;
 const kdf = { memoryKiB: 8192, iterations: 1, parallelism: 1 };
 
-const Artist = new EntitySchema({
+const Artist: unknown = new EntitySchema({
   name: 'Artist',
   properties: {
     id: { type: 'integer', primary: true },
@@ -36,7 +36,7 @@ const Song = new EntitySchema({
     id: { type: 'integer', primary: true },
     title: { type: 'string' },
     words: { type: 'text' },
-    artist: { kind: 'm:1', entity: 'Artist' },
+    artist: { kind: 'm:1', entity: () => Artist },
   },
 });
 const entities = [Artist, Song];

@@ -3,6 +3,7 @@
  * more than 5 s of computing, or having taken more than 256 MiB.
  *
  *     SEED=7 COUNT=1000000 node --import=tsx test/container/fuzz.test.ts        a long run
+ *     SEED=7 COUNT=10000 LARGE=1 node --import=tsx test/container/fuzz.test.ts  containers of several blocks only (default: 3 % of all)
  *     SEED=7 CASE=1234 node --import=tsx test/container/fuzz.test.ts            one case again
  *
  * Without COUNT: 10,000 cases, or as many as fit into 50 s.
@@ -23,6 +24,7 @@ import { Deserializer } from '../../lib/stages/deserializer.ts';
 import { HealingMerger } from '../../lib/stages/healing-merger.ts';
 import { Serializer } from '../../lib/stages/serializer.ts';
 import { corrupt, type Damage, Random } from '../../lib/testkit/index.ts';
+import { validateBackup } from '../../lib/validate.ts';
 import { forgeBody, forgePage, forgePayload } from './forge.ts';
 import {
   type Container,
@@ -39,6 +41,7 @@ import {
   seed,
 } from './support.ts';
 
+const LARGE = Number(process.env.LARGE ?? 0.03);
 const COUNT = Number(process.env.COUNT ?? 10_000);
 const ONLY = process.env.CASE === undefined ? null : Number(process.env.CASE);
 const BUDGET = process.env.COUNT === undefined ? 50_000 : Number.POSITIVE_INFINITY;
@@ -48,6 +51,8 @@ type Mode = 'once' | 'full' | 'pipe' | 'stream';
 
 interface Case {
   mode: Mode;
+  /** No checksum was forged: this is damage, and must not be called anything else. */
+  honest: boolean;
   container: Container;
   bytes: Buffer;
   /** For a replay. */
@@ -119,6 +124,22 @@ function shuffleRecords(c: Container, others: Container[], random: Random): Buff
   return Buffer.concat(parts);
 }
 
+/** Whole records, or their pages, lost in place: as zeros, as noise, or as another record, which a disk may put there by mistake. */
+function wreckRecords(c: Container, file: Buffer, random: Random): string[] {
+  const rate = random.pick([0.2, 0.5, 0.8]);
+  return c.records.flatMap((r) => {
+    if (random.unit() >= rate) return [];
+    const length = random.pick([r.length, r.length, PAGE, r.length - PAGE]);
+    const at = length === r.length - PAGE ? r.at + PAGE : r.at;
+    const how = random.pick(['zeros', 'zeros', 'noise', 'another']);
+    const other = random.pick(c.records).at;
+    if (how === 'zeros') file.fill(0, at, at + length);
+    else if (how === 'noise') random.fill(file.subarray(at, at + length));
+    else c.file.copy(file, at, other, Math.min(other + length, c.file.length));
+    return [`${length} bytes of ${r.type}.${r.copy}.${r.sequence}: ${how}`];
+  });
+}
+
 interface Material {
   small: Container[];
   large: Container[];
@@ -131,18 +152,21 @@ function makeCase(m: Material, n: number): Case {
   const random = new Random(`${seed}/${n}`);
   // By cost: a full restore takes four times as long as one pass.
   const dice = random.unit();
-  const mode: Mode = dice < 0.6 ? 'once' : dice < 0.8 ? 'stream' : dice < 0.95 ? 'pipe' : 'full';
-  const large = mode !== 'stream' && random.unit() < 0.02;
+  const mode: Mode = dice < 0.6 ? 'once' : dice < 0.8 ? 'stream' : dice < 0.93 ? 'pipe' : 'full';
+  const large = mode !== 'stream' && random.unit() < LARGE;
   const container = random.pick(large ? m.large : m.small);
   const stories: string[] = [];
   const source = mode === 'stream' ? random.pick(m.streams.get(container)!) : container.file;
   let bytes: Buffer = Buffer.from(source);
   const kind =
-    mode === 'stream' ? 'damage' : random.pick(['damage', 'damage', 'forge', 'forge', 'forge and damage', 'records']);
+    mode === 'stream'
+      ? 'damage'
+      : random.pick(['damage', 'damage', 'wreck', 'forge', 'forge', 'forge and damage', 'records']);
   if (kind === 'records') {
     bytes = shuffleRecords(container, m.others, random);
     stories.push('records shuffled');
   }
+  if (kind === 'wreck') stories.push(...wreckRecords(container, bytes, random));
   if (kind.startsWith('forge')) {
     const all = random.unit() < 0.3;
     const victim = random.pick(container.records);
@@ -163,6 +187,7 @@ function makeCase(m: Material, n: number): Case {
   }
   return {
     mode,
+    honest: mode !== 'stream' && !kind.startsWith('forge'),
     container,
     bytes,
     story: `${mode}, ${container.layout}, ${container.data.length} bytes: ${stories.join('; ')}`,
@@ -183,7 +208,14 @@ function streamDamage(random: Random): Damage {
 }
 
 /** @returns the error's code, or `exact` @throws what must not happen */
-async function run({ mode, container, bytes }: Case, others: Container[], random: Random): Promise<string> {
+async function run({ mode, honest, container, bytes }: Case, others: Container[], random: Random): Promise<string> {
+  if (mode === 'full' && honest) {
+    const fileId = container.keys.fileId.toString('hex');
+    const { ok, error } = await restore(container, bytes, { fileId });
+    const keyless = await validateBackup(bytes, undefined, { fileId }).catch((error) => ({ ok: false, error }));
+    if (keyless.ok !== ok) throw new Error(`without the key ok is ${keyless.ok}, with it ${error?.code ?? 'exact'}`);
+    return error?.code ?? 'exact';
+  }
   // Parts of others are mixed in: where they are more of a backup than what is left of this one, theirs is restored.
   if (mode === 'full') return (await restore(container, bytes, {}, others)).error?.code ?? 'exact';
   if (mode === 'once') return (await restoreOnce(container, bytes)).error?.code ?? 'exact';
@@ -251,7 +283,11 @@ t.test(`mutations, SEED=${seed}`, { timeout: 0 }, async (t) => {
   const small = [];
   for (const layout of ['tandem', 'interleaved', 'split'] as const)
     small.push(await seal(layout, 0), await seal(layout, 9000));
-  const large = [await seal('tandem', 1_100_000), await seal('interleaved', 1_100_000)];
+  const large = [
+    await seal('tandem', 1_100_000),
+    await seal('interleaved', 1_100_000),
+    await seal('tandem', 2_000_000),
+  ];
   const others = [await seal('tandem', 0, 'other'), await seal('interleaved', 3000, 'other')];
   const streams = new Map<Container, Buffer[]>();
   for (const c of small) streams.set(c, [await streamOf(c, 'none'), await streamOf(c, 'deflate')]);
@@ -269,6 +305,7 @@ t.test(`mutations, SEED=${seed}`, { timeout: 0 }, async (t) => {
     let outcome: string;
     try {
       outcome = await run(made, others, new Random(`${seed}/${n}/run`));
+      if (made.honest && outcome.startsWith('ERR_TAMPER')) throw new Error(`damage was called ${outcome}`);
     } catch (error) {
       outcome = 'FAILED';
       failures.push(await report(n, made, (error as Error).message));
