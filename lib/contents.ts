@@ -1,8 +1,10 @@
 /** One entity or one file of a backup, or the list of all, reading only the blocks that hold them (SPEC.md section 8). */
 import { Readable } from 'node:stream';
-import { ConfigError } from './errors.ts';
+import { StringDecoder } from 'node:string_decoder';
+import { ConfigError, FormatError } from './errors.ts';
 import { FrameType } from './format/frame.ts';
 import type { TableSchema } from './format/items.ts';
+import { parseCells } from './format/schema.ts';
 import type { TocEntry } from './format/toc.ts';
 import { openKeys, withReader } from './sources.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -51,6 +53,8 @@ export async function readEntry(
     const { tables } = await opened.stream.schema();
     const entry = await findEntry(opened.stream, tables, name);
     const table = tables.find((t) => t.stream === entry.stream);
+    if (entry.kind === 'entity' && !table)
+      throw new FormatError('ERR_STREAM_FRAME', 'The table of contents names a table that the schema lacks.');
     const read = entry.kind === 'file' ? fileBytes(opened.stream, entry) : rowObjects(opened.stream, entry, table!);
     return Readable.from(finallyClose(read, opened.close), { objectMode: false });
   } catch (error) {
@@ -94,17 +98,19 @@ async function* fileBytes(stream: StreamReader, entry: TocEntry): AsyncGenerator
 
 async function* rowObjects(stream: StreamReader, entry: TocEntry, table: TableSchema): AsyncGenerator<Buffer> {
   const keys = table.columns.map((c) => JSON.stringify(c.name));
+  // A character may be cut in two where a row goes on in the next frame.
+  const decoder = new StringDecoder('utf8');
   let rest = '';
   for await (const frame of stream.frames(entry.from, entry.to)) {
     if (frame.stream !== entry.stream || frame.type !== FrameType.ROWS) continue;
-    const lines = (rest + frame.raw.toString('utf8')).split('\n');
+    const lines = (rest + decoder.write(frame.raw)).split('\n');
     rest = lines.pop()!;
     if (lines.length > 0) yield Buffer.from(lines.map((line) => rowObject(keys, line)).join(''));
   }
 }
 
 function rowObject(keys: string[], line: string): string {
-  const cells = JSON.parse(line) as unknown[];
+  const cells = parseCells(line);
   return `{${cells.map((cell, i) => `${keys[i]}:${JSON.stringify(cell)}`).join(',')}}\n`;
 }
 

@@ -6,10 +6,12 @@ import { RunningHash } from './crypto/hash.ts';
 import { DamageError, TamperError } from './errors.ts';
 import { CONTINUED, type FrameHead, FrameType, MORE } from './format/frame.ts';
 import type { BackupItem, BackupSchema, FileMeta, SkippedSource, TableSchema } from './format/items.ts';
-import { FULL_RECORD, NO_FRAME, SEGMENT_HEAD, SEGMENT_STREAM } from './format/limits.ts';
+import { FULL_RECORD, NO_FRAME, SEGMENT_HEAD } from './format/limits.ts';
+import { parseCells, parseFileMeta, parseObject, parseSchema } from './format/schema.ts';
 import { readTocPage } from './format/toc.ts';
 import { decryptingStages } from './reading.ts';
 import { decodeBody, FrameReader } from './stages/deserializer.ts';
+import { touches } from './stream-reader.ts';
 
 /** A run of rows that is gone. Keys are primary keys as the cells say them; `null` where the run touches the table's start or end. */
 export interface LostRows {
@@ -85,7 +87,7 @@ async function salvageSchema(reader: ContainerReader, keys: OpenedKeys): Promise
       parts.push(frame.raw);
       if (frame.head.flags & MORE) continue;
       try {
-        return JSON.parse(Buffer.concat(parts).toString('utf8')) as BackupSchema;
+        return parseSchema(Buffer.concat(parts));
       } catch {
         // Its first part was lost.
       }
@@ -174,14 +176,14 @@ class Salvager {
   *frame(head: FrameHead, raw: Buffer): Generator<BackupItem> {
     const { type, stream, flags } = head;
     if (type === FrameType.ROWS) yield* this.#rows(stream, flags, raw);
-    else if (type === FrameType.ENTITY_END) yield* this.#entityEnd(stream, (parse(raw) as { rows: number }).rows);
-    else if (type === FrameType.FILE_BEGIN) yield* this.#fileBegin(stream, parse(raw) as FileMeta);
+    else if (type === FrameType.ENTITY_END) yield* this.#entityEnd(stream, parseObject<{ rows: number }>(raw).rows);
+    else if (type === FrameType.FILE_BEGIN) yield* this.#fileBegin(stream, parseFileMeta(raw));
     else if (type === FrameType.FILE_DATA) yield* this.#fileData(stream, raw);
     else if (type === FrameType.FILE_END)
-      yield* this.#fileEnd(stream, parse(raw) as { hash: string; incomplete?: string });
+      yield* this.#fileEnd(stream, parseObject<{ hash: string; incomplete?: string }>(raw));
     else if (type === FrameType.TOC) this.#toc(raw);
     else if (type === FrameType.SKIPPED) {
-      const skipped = parse(raw) as SkippedSource;
+      const skipped = parseObject<SkippedSource>(raw);
       this.#skipped.push(skipped);
       yield { type: 'skipped', skipped };
     }
@@ -261,8 +263,7 @@ class Salvager {
   #toc(raw: Buffer): void {
     const lost = new Set(this.#losses.blocks);
     for (const entry of readTocPage(raw).entries) {
-      const blocks = range(Math.floor(entry.from / SEGMENT_STREAM), Math.ceil(entry.to / SEGMENT_STREAM));
-      if (entry.kind === 'file' && blocks.some((b) => lost.has(b))) this.#lostFiles.add(pathOf(entry.file));
+      if (entry.kind === 'file' && touches(entry, lost)) this.#lostFiles.add(pathOf(entry.file));
       if (entry.kind === 'entity') this.#expected.set(entry.stream, entry.rows);
     }
   }
@@ -274,10 +275,6 @@ class Salvager {
     this.#losses.files = [...this.#lostFiles].sort();
     yield { type: 'end', ...this.#total, skipped: this.#skipped };
   }
-}
-
-function parse(raw: Buffer): unknown {
-  return JSON.parse(raw.toString('utf8'));
 }
 
 function nameOf(table: TableSchema): string {
@@ -292,10 +289,6 @@ function firstLine(data: Buffer): string {
 
 function keyOf(table: TableSchema, line: string | null): unknown[] | null {
   if (line === null) return null;
-  const cells = JSON.parse(line) as unknown[];
+  const cells = parseCells(line);
   return table.primaryKey.map((name) => cells[table.columns.findIndex((c) => c.name === name)]);
-}
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, i) => from + i);
 }

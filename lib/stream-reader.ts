@@ -6,9 +6,10 @@ import { BackupError, FormatError } from './errors.ts';
 import { FrameType, MORE, readFooter } from './format/frame.ts';
 import type { BackupSchema } from './format/items.ts';
 import { FOOTER, FULL_RECORD, SEGMENT_HEAD, SEGMENT_STREAM, TAG } from './format/limits.ts';
+import { parseObject, parseSchema } from './format/schema.ts';
 import { readTocPage, type TocEntry } from './format/toc.ts';
 import { decryptingStages } from './reading.ts';
-import { decodeBody, FrameReader } from './stages/deserializer.ts';
+import { decodeBody, FrameReader, MAX_SCHEMA_FRAMES } from './stages/deserializer.ts';
 
 /** An opened stream: any range of its bytes, decrypted and healed. */
 export class StreamReader {
@@ -69,7 +70,8 @@ export class StreamReader {
     for await (const { type, flags, raw } of this.frames(0)) {
       if (type !== FrameType.SCHEMA) break;
       parts.push(raw);
-      if (!(flags & MORE)) return JSON.parse(Buffer.concat(parts).toString('utf8')) as BackupSchema;
+      if (!(flags & MORE)) return parseSchema(Buffer.concat(parts));
+      if (parts.length >= MAX_SCHEMA_FRAMES) break;
     }
     throw new FormatError('ERR_STREAM_ORDER', 'The stream does not begin with its schema.');
   }
@@ -79,15 +81,11 @@ export class StreamReader {
    * @returns names, at most 1000 of each
    */
   async touched(blocks: number[]): Promise<{ entities: string[]; files: string[] }> {
-    const lost = new Set(blocks);
     const names = { entities: [] as string[], files: [] as string[] };
-    const hit = ({ from, to }: TocEntry) => {
-      for (let b = Math.floor(from / SEGMENT_STREAM); b * SEGMENT_STREAM < to; b++) if (lost.has(b)) return true;
-      return false;
-    };
+    const lost = new Set(blocks);
     try {
       for await (const entries of this.entries()) {
-        for (const entry of entries.filter(hit)) {
+        for (const entry of entries.filter((e) => touches(e, lost))) {
           const list = entry.kind === 'entity' ? names.entities : names.files;
           if (list.length < 1000) list.push(entry.kind === 'entity' ? entry.name : entry.file.path);
         }
@@ -104,7 +102,7 @@ export class StreamReader {
     for await (const part of this.bytes(this.length - FOOTER, this.length)) footer.push(part);
     const endAt = readFooter(Buffer.concat(footer));
     if (endAt === null) throw new FormatError('ERR_STREAM_FRAME', 'The stream has no footer.');
-    const end = JSON.parse((await this.frame(endAt, FrameType.END)).toString('utf8')) as { toc: number | null };
+    const end = parseObject<{ toc: number | null }>(await this.frame(endAt, FrameType.END));
     for (let at = end.toc; at !== null; ) {
       const { previous, entries } = readTocPage(await this.frame(at, FrameType.TOC));
       yield entries;
@@ -114,4 +112,13 @@ export class StreamReader {
       at = previous;
     }
   }
+}
+
+/** Whether an entry has bytes in any of these blocks. An entry can lie about its length: the shorter list is walked. */
+export function touches({ from, to }: TocEntry, blocks: Set<number>): boolean {
+  const first = Math.floor(from / SEGMENT_STREAM);
+  const end = Math.ceil(to / SEGMENT_STREAM);
+  if (end - first > blocks.size) return [...blocks].some((b) => b >= first && b < end);
+  for (let b = first; b < end; b++) if (blocks.has(b)) return true;
+  return false;
 }

@@ -1,5 +1,6 @@
 /** The table of contents: entries in pages that link backwards, so that a writer holds one page (SPEC.md section 8). */
 import type { FileMeta } from './items.ts';
+import { isCount, isFileMeta, isObject, malformed } from './schema.ts';
 
 interface Span {
   stream: number;
@@ -54,9 +55,24 @@ export class TocPage {
   }
 }
 
-/** The entries of one TOC frame, and where the one before it is. Throws SyntaxError on what is no TOC. */
+/** The entries of one TOC frame, and where the one before it is. @throws FormatError ERR_STREAM_FRAME */
 export function readTocPage(body: Buffer): { previous: number | null; entries: TocEntry[] } {
-  const [first, ...lines] = body.toString('utf8').split('\n').filter(Boolean);
-  const { previous } = JSON.parse(first ?? '') as { previous: number | null };
-  return { previous, entries: lines.map((line) => JSON.parse(line) as TocEntry) };
+  const lines = body.toString('utf8').split('\n').filter(Boolean);
+  let values: unknown[];
+  try {
+    values = lines.map((line) => JSON.parse(line) as unknown);
+  } catch (cause) {
+    throw malformed('its table of contents is no JSON', cause);
+  }
+  const [head, ...entries] = values;
+  const previous = isObject(head) ? head.previous : undefined;
+  if (!(previous === null || isCount(previous)) || !entries.every(isEntry))
+    throw malformed('its table of contents is none');
+  return { previous, entries };
+}
+
+function isEntry(value: unknown): value is TocEntry {
+  if (!isObject(value) || ![value.stream, value.from, value.to].every(isCount)) return false;
+  if (value.kind === 'entity') return typeof value.name === 'string' && isCount(value.rows);
+  return value.kind === 'file' && isFileMeta(value.file) && isCount(value.size);
 }

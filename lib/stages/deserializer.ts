@@ -3,8 +3,9 @@ import * as zlib from 'node:zlib';
 import { RunningHash } from '../crypto/hash.ts';
 import { ConfigError, FormatError, TruncatedError } from '../errors.ts';
 import { Codec, FIRST_OPTIONAL_TYPE, type FrameHead, FrameType, MORE, readFrameHead } from '../format/frame.ts';
-import type { BackupItem, BackupSchema, FileMeta, SkippedSource } from '../format/items.ts';
+import type { BackupItem, SkippedSource } from '../format/items.ts';
 import { FRAME_HEAD } from '../format/limits.ts';
+import { malformed, parseFileMeta, parseObject, parseSchema } from '../format/schema.ts';
 import { freeYoung } from '../garbage.ts';
 import { Stage } from './stage.ts';
 
@@ -75,7 +76,7 @@ export class FrameReader {
 }
 
 /** 64 MiB: a schema of a hundred thousand tables. */
-const MAX_SCHEMA_FRAMES = 64;
+export const MAX_SCHEMA_FRAMES = 64;
 
 interface Running {
   /** Begun by FILE_BEGIN. */
@@ -138,7 +139,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
       case FrameType.FILE_BEGIN:
         if (this.#open.has(stream)) throw disorder(`stream ${stream} begins twice`);
         this.#running(stream).file = true;
-        return { type: 'file-begin', stream, file: fileMeta(json(raw)) };
+        return { type: 'file-begin', stream, file: parseFileMeta(raw) };
       case FrameType.FILE_DATA:
         this.#file(stream);
         this.#running(stream, raw);
@@ -146,7 +147,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
       case FrameType.FILE_END:
         return this.#fileEnd(stream, raw);
       case FrameType.SKIPPED: {
-        const skipped = json<SkippedSource>(raw);
+        const skipped = parseObject<SkippedSource>(raw);
         this.#skipped.push(skipped);
         return { type: 'skipped', skipped };
       }
@@ -164,7 +165,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
       return null;
     }
     this.#begun = true;
-    return { type: 'schema', schema: schemaOf(json(Buffer.concat(this.#schema.splice(0)))) };
+    return { type: 'schema', schema: parseSchema(Buffer.concat(this.#schema.splice(0))) };
   }
 
   #running(stream: number, data?: Buffer): Running {
@@ -194,7 +195,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
   }
 
   #entityEnd(stream: number, raw: Buffer): BackupItem {
-    const { rows, hash } = json<{ rows: number; hash: string }>(raw);
+    const { rows, hash } = parseObject<{ rows: number; hash: string }>(raw);
     const running = this.#running(stream);
     if (running.file) throw disorder(`stream ${stream} is a file, not a table`);
     this.#open.delete(stream);
@@ -204,7 +205,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
   }
 
   #fileEnd(stream: number, raw: Buffer): BackupItem {
-    const { size, hash, incomplete } = json<{ size: number; hash: string; incomplete?: string }>(raw);
+    const { size, hash, incomplete } = parseObject<{ size: number; hash: string; incomplete?: string }>(raw);
     const running = this.#file(stream);
     this.#open.delete(stream);
     if (running.bytes !== size || running.hash.hex() !== hash) throw unlike(`file ${stream}`);
@@ -214,7 +215,7 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
   }
 
   #end(raw: Buffer): BackupItem {
-    const end = json<{ rows: number; files: number; bytes: number; skipped: number; frames: number }>(raw);
+    const end = parseObject<{ rows: number; files: number; bytes: number; skipped: number; frames: number }>(raw);
     const counted = end.rows === this.#rows && end.files === this.#files && end.bytes === this.#bytes;
     if (!counted || end.skipped !== this.#skipped.length || end.frames !== this.#ordinal - 1 || this.#open.size > 0) {
       throw unlike('the whole stream');
@@ -222,37 +223,6 @@ export class Deserializer extends Stage<Buffer, BackupItem> {
     this.#ended = true;
     return { type: 'end', rows: end.rows, files: end.files, bytes: end.bytes, skipped: this.#skipped };
   }
-}
-
-/** Whoever knows a recipient's public key can write an authentic stream: nothing in it is believed before it was looked at. */
-function json<T extends object>(raw: Buffer): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(raw.toString('utf8'));
-  } catch (cause) {
-    throw malformed('a frame holds no JSON where it should', cause);
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw malformed('a frame holds no JSON object');
-  return value as T;
-}
-
-function schemaOf(value: Partial<BackupSchema>): BackupSchema {
-  const { kind, tables } = value;
-  if ((kind !== 'database' && kind !== 'stream') || !Array.isArray(tables)) throw malformed('its schema is none');
-  return value as BackupSchema;
-}
-
-function fileMeta(value: Partial<FileMeta>): FileMeta {
-  const texts = [value.kind, value.root, value.path];
-  if (!texts.every((text) => typeof text === 'string')) throw malformed('a file has no kind, root or path');
-  return value as FileMeta;
-}
-
-function malformed(what: string, cause?: unknown): FormatError {
-  return new FormatError('ERR_STREAM_FRAME', `The decrypted stream is not one that this program writes: ${what}.`, {
-    cause,
-  });
 }
 
 function disorder(what: string): FormatError {

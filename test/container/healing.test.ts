@@ -1,8 +1,12 @@
 /** Damage of every kind, and what comes back: the exact bytes, or an error that names exactly what is lost. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
 import { DamageError, FormatError } from '../../lib/errors.ts';
 import { parityCount } from '../../lib/format/layout.ts';
 import { blockShape } from '../../lib/format/page.ts';
+import { repairBackup } from '../../lib/repair.ts';
 import { corrupt, Random } from '../../lib/testkit/index.ts';
 import { validateBackup } from '../../lib/validate.ts';
 import {
@@ -207,6 +211,39 @@ for (const layout of layouts) {
   });
 }
 
+t.test('a repaired file is the one that was first written', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'dbs-healing-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const [from, to] = [join(folder, 'damaged'), join(folder, 'repaired')];
+  const damages = [
+    'flip:1e-3',
+    'sectors:512:0.03',
+    'overwrite:10%@head',
+    'insert:7',
+    'delete:7',
+    'cut-head:5000',
+    'insert:5000@tail',
+  ];
+  for (const layout of [...layouts, 'split'] as const) {
+    for (const size of [KB20, MB12]) {
+      const c = await seal(layout, size);
+      await writeFile(from, c.file);
+      t.equal(
+        (await repairBackup(from, { output: to, force: true })).output,
+        null,
+        `${layout}, ${size} bytes: nothing to do`,
+      );
+      for (const damage of damages) {
+        const spoilt = corrupt(c.file, damage, { seed: random.u32() });
+        await writeFile(from, spoilt.bytes);
+        const options = c.mirror ? { with: [c.mirror] } : {};
+        await repairBackup(from, { output: to, force: true, ...options });
+        t.ok((await readFile(to)).equals(c.file), `${layout}, ${size} bytes, ${damage}\n${spoilt.summary()}`);
+      }
+    }
+  }
+});
+
 t.test('nothing is rebuilt from what nothing confirms', async (t) => {
   for (const layout of layouts) {
     const c = await seal(layout, MB12);
@@ -259,7 +296,7 @@ t.test('split: either half alone, and each heals the other', async (t) => {
       const spoilt = [c.file, mirror].map((half) => corrupt(half, damage, { seed: random.u32() }).bytes);
       const found = await restore(c, spoilt[0]!, { with: [mirror] });
       t.ok(found.ok, `${size} bytes, ${damage} in one half: ${found.error?.message}`);
-      t.ok(found.report?.damaged);
+      t.equal(found.report?.damaged, !spoilt[0]!.equals(c.file), 'and said to be damaged');
       const two = await restore(c, spoilt[0]!, { with: [spoilt[1]!] });
       if (/cut|delete|0\.2/.test(damage)) t.pass(`${damage} in both halves: ${two.error?.code ?? 'exact'}`);
       else t.ok(two.ok, `${size} bytes, ${damage} in both: ${two.error?.message}`);

@@ -98,6 +98,18 @@ export function* itemsOf(data: Buffer): Generator<BackupItem> {
   yield { type: 'end', rows: 0, files: 1, bytes: data.length, skipped: [] };
 }
 
+/** Seals any items, or the bytes of any stream, right or wrong. */
+export async function sealItems(name: string, items: Iterable<BackupItem> | Buffer): Promise<Buffer> {
+  const keys = fixedKeys('tandem', name);
+  if (!Buffer.isBuffer(items)) return (await write(keys, items, 0)).file;
+  const sink = new MemorySink();
+  const writer = await sink.create();
+  const [, ...stages] = writingStages({ keys, readBack: writer.readBack! }).stages;
+  await pipeline([Readable.from([items]), ...stages, writer.stream]);
+  await writer.finish();
+  return Buffer.from(sink.bytes!);
+}
+
 async function write(keys: FileKeys, items: Iterable<BackupItem>, copy: 0 | 1) {
   const sink = new MemorySink();
   const writer = await sink.create();

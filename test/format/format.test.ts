@@ -445,5 +445,19 @@ t.test('table of contents', async (t) => {
   close();
   t.ok(page.empty);
   t.same(back, entries);
-  t.throws(() => readTocPage(Buffer.from('x\n')), SyntaxError);
+  const lies = ['', 'x', '{}', 'null', '[]', '{"previous":-1}', '{"previous":"0"}', '{"previous":1e99}'];
+  const entry = { stream: 1, kind: 'file', file: { kind: 'root', root: '', path: 'p' }, size: 1, from: 0, to: 1 };
+  const changes = [
+    { stream: '1' },
+    { kind: 'x' },
+    { file: null },
+    { file: { path: 'p' } },
+    { size: -1 },
+    { to: 1e300 },
+    { from: null },
+  ];
+  lies.push(...changes.map((change) => `{"previous":null}\n${JSON.stringify({ ...entry, ...change })}`));
+  lies.push('{"previous":null}\nnull', '{"previous":null}\n{"stream":1,"kind":"entity","from":0,"to":1,"rows":1}');
+  for (const lie of lies) t.throws(() => readTocPage(Buffer.from(`${lie}\n`)), { code: 'ERR_STREAM_FRAME' }, lie);
+  t.equal(readTocPage(Buffer.from(`{"previous":null}\n${JSON.stringify(entry)}\n`)).entries.length, 1);
 });

@@ -405,6 +405,11 @@ t.test('streams that are to be refused', async (t) => {
     ['ERR_STREAM_FRAME', 'a schema that is a list', forged({ ...schema, body: '[]' })],
     ['ERR_STREAM_FRAME', 'a schema without tables', forged({ ...schema, body: { kind: 'database' } })],
     ['ERR_STREAM_FRAME', 'a schema of another kind', forged({ ...schema, body: { kind: 'x', tables: [] } })],
+    ...tableLies(schema.body.tables[0]!).map((lie): [string, string, Buffer] => [
+      'ERR_STREAM_FRAME',
+      `a schema with ${JSON.stringify(lie)}`,
+      forged({ ...schema, body: { kind: 'database', ...lie } }),
+    ]),
     ['ERR_STREAM_FRAME', 'an END that is null', forged(schema, { type: FrameType.END, body: 'null' })],
     ['ERR_STREAM_FRAME', 'an ENTITY_END that is null', forged(schema, { ...entityEnd, body: 'null' })],
     ['ERR_STREAM_FRAME', 'a FILE_END that is a number', forged(schema, begin, { ...fileEnd, body: '7' })],
@@ -495,6 +500,32 @@ t.test('streams that are to be refused', async (t) => {
   );
   t.ok(process.memoryUsage().rss - before < 400 << 20, 'is not collected');
 });
+
+/** Schemas that a target would stumble over. */
+function tableLies(table: TableSchema): object[] {
+  const changes = [
+    { stream: -1 },
+    { stream: '1' },
+    { table: 7 },
+    { schema: {} },
+    { entities: 'a' },
+    { entities: [1] },
+    { columns: {} },
+    { columns: [null] },
+    { columns: [{ name: 'x' }] },
+    { primaryKey: [7] },
+    { unique: ['x'] },
+    { foreignKeys: [{ table: 't' }] },
+  ];
+  const tables = [table];
+  return [
+    ...changes.map((change) => ({ tables: [{ ...table, ...change }] })),
+    { tables: [null] },
+    { tables, sequences: [{ name: 'x' }] },
+    { tables, migrations: null },
+    { tables, migrations: { table: 'm', names: 'x' } },
+  ];
+}
 
 function withLength(stream: Buffer, codedLength: number): Buffer {
   const head = Buffer.from(stream.subarray(0, 24));

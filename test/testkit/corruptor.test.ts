@@ -8,7 +8,7 @@ import { corrupt, corruptFile, DAMAGE_HELP, damageText, parseDamage, Random } fr
 
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
 const random = new Random(seed);
-const original = random.bytes(2_500_000);
+const original = random.bytes(1_500_000);
 const foreign = random.bytes(10_000);
 
 const ALL = [
@@ -21,15 +21,15 @@ const ALL = [
   'burst:1MiB',
   'zero:64KiB@0',
   'zero:5%',
-  'overwrite:1.5MiB@head',
+  'overwrite:0.7MiB@head',
   'overwrite:7@tail',
   'splice:30%',
   'splice:100KiB@1000',
   'cut-head:5%',
-  'cut-tail:1234567',
+  'cut-tail:1034567',
   'cut-tail:100%',
   'insert:1:3',
-  'insert:2MiB',
+  'insert:1.2MiB',
   'insert:99@tail',
   'delete:7:3',
   'delete:50%@head',
@@ -123,12 +123,12 @@ t.test('each kind does what it says', async (t) => {
     sectors.ranges.every(([from, to]) => from % 4096 === 0 && (to - from === 4096 || to === size)),
     'sectors are aligned',
   );
-  t.ok(Math.abs(sectors.ranges.length - 61) < 45, `${sectors.ranges.length} of 611 sectors`);
+  t.ok(Math.abs(sectors.ranges.length - 37) < 33, `${sectors.ranges.length} of 367 sectors`);
   t.ok(done('sectors:512:100%').bytes.every((byte) => byte === 0));
 
   t.same(done('zero:64KiB@0').bytes.subarray(0, 65_536), Buffer.alloc(65_536));
   t.ok(done('zero:64KiB@0').bytes.subarray(65_536).equals(original.subarray(65_536)));
-  t.ok(changed('overwrite:1.5MiB@head').every((at) => at < 1.5 * 2 ** 20));
+  t.ok(changed('overwrite:0.7MiB@head').every((at) => at < 0.7 * 2 ** 20));
   t.ok(
     changed('overwrite:7@tail').every((at) => at >= size - 7),
     'a place beyond the end is moved before it',
@@ -136,8 +136,8 @@ t.test('each kind does what it says', async (t) => {
   t.ok(done('splice:100@5').bytes.subarray(5, 105).equals(foreign.subarray(5, 105)), 'splice');
   t.equal(changed('burst:100:1').at(-1)! - changed('burst:100:1')[0]! < 100, true);
 
-  t.ok(done('cut-head:5%').bytes.equals(original.subarray(size / 20)));
-  t.ok(done('cut-tail:1234567').bytes.equals(original.subarray(0, size - 1_234_567)));
+  t.ok(done('cut-head:5%').bytes.equals(original.subarray(Math.round(size / 20))));
+  t.ok(done('cut-tail:1034567').bytes.equals(original.subarray(0, size - 1_034_567)));
   t.equal(done('cut-tail:100%').bytes.length, 0);
   t.equal(done('insert:1:3').bytes.length, size + 3);
   t.ok(done('insert:99@tail').bytes.subarray(0, size).equals(original));
