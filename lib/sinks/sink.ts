@@ -1,5 +1,9 @@
-/** Where a container goes: the contract between the pipeline and the world. */
+/**
+ * Where containers go: the contract between the pipeline and the world. `docs/writing-a-sink.md` shows how to write one; the conformance suite of
+ * `mikro-orm-dbs/testkit` says whether it is right.
+ */
 import type { Writable } from 'node:stream';
+import type { ByteSource } from '../container/source.ts';
 
 export type { ByteSource } from '../container/source.ts';
 
@@ -12,19 +16,57 @@ export interface SinkWriter {
   readonly stream: Writable;
   /**
    * Reads what was written, before or after `finish`; waits for bytes that are still on their way. Absent where the sink cannot: then the
-   * layout is `interleaved` and verification needs `source`.
+   * layout is `interleaved`, and verification needs `published`.
    */
   readonly readBack?: (offset: number, into: Buffer) => Promise<number>;
+  /** Reading back goes over a network: the layout is `interleaved` unless `tandem` is asked for. */
+  readonly remote?: boolean;
   /** Makes it durable and gives it its final name, atomically. @throws SinkError */
   finish(): Promise<void>;
+  /** After `finish`, for sinks without `readBack`: what is there now under the final name, read afresh. @throws SourceError */
+  readonly published?: () => Promise<ByteSource>;
+  /** With `published`: removes what `finish` put there, as it did not verify. @throws SinkError */
+  readonly withdraw?: () => Promise<void>;
   /** Leaves nothing behind. Never throws. */
   abort(): Promise<void>;
 }
 
-/** A destination for one container. */
+/** A place for one container. */
 export interface Sink {
   /** For messages: no secrets. */
   readonly name: string;
-  /** @throws SinkError where nothing can be written there */
+  /** @throws SinkError where nothing can be written there; ConfigError ERR_SINK_EXISTS */
   create(): Promise<SinkWriter>;
+}
+
+/** A file at a destination. */
+export interface StoredFile {
+  /** Its name there, without any folder. */
+  name: string;
+  /** Bytes. */
+  size: number;
+  modified: Date;
+}
+
+/**
+ * A place that holds many containers, each under a name: a folder, a bucket below a prefix, a folder of an SFTP server. Names are single path segments. Unfinished
+ * files are never seen here.
+ */
+export interface Destination {
+  /** For messages, such as `s3://bucket/prefix/`: no secrets. */
+  readonly name: string;
+  /** A place for one container under this name. Without `force`, a name that exists is refused (ConfigError ERR_SINK_EXISTS), also when it came meanwhile. */
+  sink(name: string, options?: { force?: boolean }): Sink;
+  /** Ranges of a file. @throws SourceError ERR_SOURCE_NOT_FOUND and others */
+  open(name: string): Promise<ByteSource>;
+  /** `null` where there is no such file. @throws SourceError */
+  stat(name: string): Promise<StoredFile | null>;
+  /** Files that lie directly in it, in any order; none where the folder or prefix does not exist yet. @throws SourceError */
+  list(): AsyncIterable<StoredFile>;
+  /** Removes one file; does nothing where there is none. @throws SinkError */
+  remove(name: string): Promise<void>;
+  /** Bytes that can still be written there, where that can be known. */
+  freeSpace?(): Promise<number | null>;
+  /** Ends connections. Idempotent, never throws. */
+  close(): Promise<void>;
 }
