@@ -35,6 +35,7 @@ const POSITIONS = Number(process.env.POSITIONS ?? 150);
 const RESTORES = Number(process.env.RESTORES ?? 3);
 const random = new Random(seed);
 t.before(() => t.comment(`SEED=${seed}`));
+t.setTimeout(120_000 + POSITIONS * 5_000 + RESTORES * 60_000);
 
 const keyPair = newKeyPair();
 const identity = { identities: parseIdentities(keyPair.identity) };
