@@ -4,9 +4,10 @@
 import { crc32 } from 'node:zlib';
 import { blockHash, chainHash } from '../crypto/hash.ts';
 import { decodeColumns, recoverRows } from '../erasure/rows.ts';
-import { groupSize, parityCount } from '../format/layout.ts';
+import { groupSize, parityCount } from '../format/group.ts';
 import { FINAL, FULL_PAYLOAD, FULL_ROWS, GROUP, PAGE, PARITY_ROWS, RecordType } from '../format/limits.ts';
 import { blockShape, type PageFields } from '../format/page.ts';
+import { IndexReader } from './index-reader.ts';
 import { isExactPage, pageAt, parsePage } from './pages.ts';
 import type { Extent, RecordMap } from './record-map.ts';
 
@@ -61,7 +62,7 @@ export class BlockReader {
   readonly #complete: boolean;
   readonly #chain: Buffer | undefined;
   #work: { rows: Buffer; a: Buffer; b: Buffer } | undefined;
-  #indexes = new Map<number, Buffer[]>();
+  readonly #index: IndexReader;
   #turn: Promise<unknown> = Promise.resolve();
 
   /** @param chain as END says it, where one is left */
@@ -71,6 +72,7 @@ export class BlockReader {
     this.fileId = fileId;
     this.extent = extent;
     this.#complete = complete;
+    this.#index = new IndexReader(maps, fileId, extent);
   }
 
   /** All places where a copy of the record could be, the likeliest first. */
@@ -276,7 +278,9 @@ export class BlockReader {
         crcs ??= fields.previousCrcs?.subarray(0, shape.k + shape.m);
       }
     }
-    if (type === RecordType.DATA) for (const hash of await this.#indexHashes(sequence)) vote(hash);
+    const index = await this.#index.facts(type, sequence);
+    for (const hash of index.hashes) vote(hash);
+    crcs ??= index.crcs;
     const hashes = [...votes].sort((x, y) => y[1] - x[1]).map(([hex]) => Buffer.from(hex, 'hex'));
     return { shape, hashes, crcs };
   }
@@ -305,33 +309,9 @@ export class BlockReader {
     return pages;
   }
 
-  async #indexHashes(sequence: number): Promise<Buffer[]> {
-    const group = Math.floor(sequence / GROUP);
-    const at = 8 + 32 * (sequence % GROUP);
-    return (await this.#index(group))
-      .filter((body) => body.length >= at + 32)
-      .map((body) => body.subarray(at, at + 32));
-  }
-
-  /** The distinct bodies of a group's INDEX records whose hash fits. */
-  async #index(group: number): Promise<Buffer[]> {
-    const known = this.#indexes.get(group);
-    if (known) return known;
-    const bodies: Buffer[] = [];
-    for (const { map, copy } of this.replicas(RecordType.INDEX, group)) {
-      for (const place of map.places(RecordType.INDEX, copy, group)) {
-        const body = await readBody(map, place, RecordType.INDEX, group, this.fileId);
-        if (body && !bodies.some((b) => b.equals(body))) bodies.push(body);
-      }
-    }
-    this.#indexes.clear();
-    this.#indexes.set(group, bodies);
-    return bodies;
-  }
-
   /** After a scan the places are others. */
   forget(): void {
-    this.#indexes.clear();
+    this.#index.forget();
   }
 
   #shape(type: RowsType, sequence: number): Shape {

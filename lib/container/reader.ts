@@ -1,7 +1,7 @@
 /** A container, opened for reading: from one source or from several copies of it, healed as it is read. */
 import { DamageError, FormatError, type LostBlock, TruncatedError } from '../errors.ts';
+import { groupSize, parityCount } from '../format/group.ts';
 import { type End, type Header, readEnd } from '../format/header.ts';
-import { groupSize, parityCount } from '../format/layout.ts';
 import { FULL_RECORD, GROUP, RecordType } from '../format/limits.ts';
 import { blockShape } from '../format/page.ts';
 import type { Slot } from '../memory.ts';

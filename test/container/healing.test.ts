@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { DamageError, FormatError } from '../../lib/errors.ts';
-import { parityCount } from '../../lib/format/layout.ts';
+import { parityCount } from '../../lib/format/group.ts';
 import { blockShape } from '../../lib/format/page.ts';
 import { repairBackup } from '../../lib/repair.ts';
 import { corrupt, Random } from '../../lib/testkit/index.ts';
