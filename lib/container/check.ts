@@ -97,6 +97,8 @@ async function checkBlock(
     const { state, page } = await reader.blocks.state(replica, RecordType.DATA, i, into, hash);
     if (state === 'good') health.good++;
     else damaged.push(health);
+    // The pass that writes need not find it out again.
+    if (state === 'damaged' && !block) reader.blocks.markDamaged(i);
     if (block || state === 'damaged' || !page) continue;
     hash = page.hash;
     block = {

@@ -125,10 +125,11 @@ export class ContainerReader {
     this.#options.signal?.throwIfAborted();
     const cached = this.#fromRebuilt(sequence);
     if (cached) return cached;
-    const first = await this.blocks.replicas(RecordType.DATA, sequence).next().value;
-    if (first) {
-      const whole = await this.blocks.replica(first, RecordType.DATA, sequence, record);
+    if (!this.blocks.isDamaged(sequence)) {
+      const first = this.blocks.replicas(RecordType.DATA, sequence).next().value;
+      const whole = first && (await this.blocks.replica(first, RecordType.DATA, sequence, record));
       if (whole) return { sequence, final: whole.final, payload: whole.payload };
+      this.blocks.markDamaged(sequence);
     }
     return this.#recover(sequence, record);
   }
