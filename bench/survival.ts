@@ -3,7 +3,7 @@
  * (lib/testkit); each trial opens the damaged bytes without a key and compares every block's recovered payload with the original's, byte by byte.
  * Beside them what PAR2 and the ancestor would survive, by rule (support/rivals.ts).
  *
- * Run: node --import=tsx bench/survival.ts [sizes, default 10KiB,4MiB,256MiB] [most trials a cell, 100] [seconds a cell, 20] [seed, 1] [part of the kinds' names] [columns]
+ * Run: node --import=tsx bench/survival.ts [sizes, default 10KiB,4MiB,256MiB] [most trials a cell, 100] [seconds a cell, 20] [seed, 1] [regular expression of kinds' names] [columns]
  * Columns: interleaved,tandem,half,split,with,par2,ancestor (default: all).
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -139,7 +139,7 @@ for (const name of sizes.split(',')) {
   for (const column of columns) {
     const attempts = await prepare(column);
     for (const kind of KINDS) {
-      if ((kind.needs ?? 0) > ours || !kind.name.includes(only)) continue;
+      if ((kind.needs ?? 0) > ours || !new RegExp(only).test(kind.name)) continue;
       const found = await cell(attempts(kind, `${seed} ${name} ${kind.name}`), Number(most), Number(seconds));
       cells.push({ size: name, column, kind: kind.name, ...found });
       const why = Object.entries(found.lost).map(([what, n]) => `, ${n} x ${what}`);
