@@ -1,7 +1,7 @@
 /** The whole of a container, looked at: both copies of every block, all parity and every table, healing on the way. */
 import { blockHash, chainHash } from '../crypto/hash.ts';
 import { DamageError } from '../errors.ts';
-import { groupSize, parityCount } from '../format/layout.ts';
+import { groupSize, indexShape, parityCount } from '../format/group.ts';
 import { FINAL, FULL_RECORD, GROUP, PAGE, RecordType } from '../format/limits.ts';
 import { bodyPages } from '../format/page.ts';
 import type { Slot } from '../memory.ts';
@@ -97,6 +97,8 @@ async function checkBlock(
     const { state, page } = await reader.blocks.state(replica, RecordType.DATA, i, into, hash);
     if (state === 'good') health.good++;
     else damaged.push(health);
+    // The pass that writes need not find it out again.
+    if (state === 'damaged' && !block) reader.blocks.markDamaged(i);
     if (block || state === 'damaged' || !page) continue;
     hash = page.hash;
     block = {
@@ -144,7 +146,8 @@ async function checkGroupEnd(reader: ContainerReader, tally: Tally, group: numbe
 
 /** A HEADER, INDEX or END: good where each of its pages is, without decoding. All that they say stands elsewhere too. */
 async function checkTable(reader: ContainerReader, tally: Tally, type: RecordType, sequence: number): Promise<void> {
-  const pages = type === RecordType.INDEX ? bodyPages(8 + 32 * groupSize(sequence, reader.extent.count)) : 1;
+  const { count, lastLength } = reader.extent;
+  const pages = type === RecordType.INDEX ? bodyPages(indexShape(sequence, count, lastLength).length) : 1;
   for (const { map, copy } of plannedReplicas(reader, type, sequence)) {
     tally.tables.total++;
     let good = true;
