@@ -58,12 +58,12 @@ export function fill(dialect: Dialect, rows: number): string[] {
   pieces(
     customers,
     (from, to) =>
-      `INSERT INTO customer SELECT i, ${text(["'Customer '", 'i'])}, ${text(["'c'", '(i * 7919 % 1000003)', "'.'", 'i', "'@shop.example'"])} FROM ${series(from, to)}`,
+      `INSERT INTO customer SELECT i, ${text(["'Customer '", 'i'])}, ${text(["'c'", 'i', "'@shop.example'"])} FROM ${series(from, to)}`,
   );
   pieces(
     rows - customers,
     (from, to) =>
-      `INSERT INTO purchase SELECT i, 1 + i * 31 % ${customers}, ${dialect === 'sqlite' ? 'i * 7 % 100000 / 100.0' : 'i * 7 % 100000 * 0.01'}, ${at}, CASE WHEN i % 3 = 0 THEN ${text(["'note \"'", 'i', "'\", left at the door'"])} END FROM ${series(from, to)}`,
+      `INSERT INTO purchase SELECT i, 1 + ${dialect === 'mariadb' ? '(i - 1) DIV 9' : '(i - 1) / 9'}, ${dialect === 'sqlite' ? 'i * 7 % 100000 / 100.0' : 'i * 7 % 100000 * 0.01'}, ${at}, CASE WHEN i % 3 = 0 THEN ${text(["'note \"'", 'i', "'\", left at the door'"])} END FROM ${series(from, to)}`,
   );
   return all;
 }
