@@ -1,9 +1,7 @@
 /** Rows out of ROWS items: whole lines, however the items cut them. */
 import { FormatError } from '../errors.ts';
 import type { Cell } from './driver.ts';
-
-/** One row is never larger than a JavaScript string may be. */
-const MAX_LINE = 512 << 20;
+import { MAX_LINE } from './row-limit.ts';
 
 /** Puts the pieces of one stream together. Memory: the piece at hand, or the row that spans several. */
 export class RowLines {

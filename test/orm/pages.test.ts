@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { jsonToCopy } from '../../lib/orm/drivers/postgresql-json-copy.ts';
+import { requireRestorable } from '../../lib/orm/row-limit.ts';
 import { core, openOrm, type TestOrm } from '../support/orm.ts';
 import { copy, dump, exec, items, ofType, query } from '../support/orm-database.ts';
 
@@ -137,4 +138,13 @@ t.test('lines as COPY text', async (t) => {
     t.equal(jsonToCopy(Buffer.from(line), 1, [true]), null, `left to the plain way: ${JSON.stringify(line)}`);
   t.equal(jsonToCopy(Buffer.from([0x5b, 0x22, 0xff, 0x22, 0x5d]), 1, [true]), null, 'bytes that are no UTF-8');
   t.equal(jsonToCopy(Buffer.from('["a"]'), 2, [true]), null, 'a count that does not fit');
+});
+
+t.test('a row that could not be restored', async (t) => {
+  requireRestorable('x', 500 << 20);
+  t.throws(() => requireRestorable('x', 512 << 20), {
+    code: 'ERR_SOURCE_ROW_TOO_LARGE',
+    message: /"x"/,
+    facts: { table: 'x' },
+  });
 });
