@@ -180,7 +180,7 @@ function keys(tables: RandomTable[]): string[] {
 
 t.test('random schemas and rows', { timeout: 3_600_000 }, async (t) => {
   let rows = 0;
-  await randomly(t, 5, async (draw) => {
+  await randomly(t, 4, async (draw) => {
     const tables = randomTables(draw, dialect, 300);
     for (const table of tables) {
       for (const key of table.foreignKeys)

@@ -239,7 +239,7 @@ function keys(draw: Draw, tables: RandomTable[]): string[] {
 if (await serverReady()) {
   t.test('random schemas and rows', { timeout: 3_600_000 }, async (t) => {
     let rows = 0;
-    await randomly(t, 5, async (draw) => {
+    await randomly(t, 4, async (draw) => {
       const tables = randomTables(draw, dialect, 300);
       // A reference to a table that counts needs no counter of its own.
       for (const table of tables)

@@ -167,7 +167,7 @@ const entities = (tables: RandomTable[]) =>
 
 t.test('random schemas and rows', { timeout: 3_600_000 }, async (t) => {
   let rows = 0;
-  await randomly(t, 10, async (draw) => {
+  await randomly(t, 5, async (draw) => {
     const tables = randomTables(draw, dialect, 300);
     const made = tables.map((table) => ddl(draw, table));
     const pair: TestOrm[] = [];
