@@ -26,9 +26,10 @@ const series = (from: number, to: number) =>
 
 t.test('pages of rows, small and large by turns', async (t) => {
   const [from, to] = await twins(
-    ['Mixed', 'Shadowed'],
+    ['Mixed', 'Shadowed', 'Widest'],
     'CREATE TABLE mixed (id INTEGER PRIMARY KEY, a, b, c REAL)',
     'CREATE TABLE shadowed (rowid, _rowid_, oid, x)',
+    `CREATE TABLE widest (${Array.from({ length: 1999 }, (_, i) => `c${i} REAL`).join(', ')})`,
   );
   await exec(
     from,
@@ -37,9 +38,11 @@ t.test('pages of rows, small and large by turns', async (t) => {
     "INSERT INTO mixed VALUES (-9223372036854775807 - 1, CAST(X'ff22' AS TEXT), 1, 1), (9223372036854775807, '', NULL, -9e999), (0, 0.1, X'', 1e-6)",
     `INSERT INTO shadowed SELECT i, 'x', NULL, i / 7.0 FROM ${series(1, 300)}`,
   );
+  await exec(from, 'INSERT INTO widest (c0, c1998) VALUES (0.1, 2.5)');
   await copy(from, to);
-  t.same(await dump(to), await dump(from));
-  const rows = ofType(await items(from), 'rows');
+  t.same(await dump(to, ['widest']), await dump(from, ['widest']));
+  t.same(await query(to, 'SELECT c0, c1, c1998 FROM widest'), [[0.1, null, 2.5]]);
+  const rows = ofType(await items(from, { registry: { exclude: ['Widest'] } }), 'rows');
   t.equal(
     rows.reduce((sum, { count }) => sum + count, 0),
     1403,

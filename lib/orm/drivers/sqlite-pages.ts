@@ -24,6 +24,8 @@ const LARGE_ROW = 2048;
 const MANY = ROWS / 4;
 /** SQLite's default limit of an expression's depth is 1000, and each column takes two levels. */
 const COLUMNS_A_GROUP = 100;
+/** Half of SQLite's default limit for a statement. */
+const LONGEST = 500_000;
 
 /** What page reading needs to know of a table. */
 export interface Paged {
@@ -31,6 +33,8 @@ export interface Paged {
   catalog: SqliteTable;
   /** The rowid under a name that no column has. */
   rowid: string;
+  /** One row as JSON, as SQL. */
+  line: string;
 }
 
 /** One page: whole lines. */
@@ -39,14 +43,16 @@ export interface Page {
   count: number;
 }
 
-/** Null where a table has no rowid, or columns of all its names. */
+/** Null where a table has no rowid, columns of all its names, or so many that the statement would be too long. */
 export function pagedTable(table: TableSchema, catalog: SqliteTable): Paged | null {
   if (catalog.withoutRowid) return null;
   const taken = new Set(catalog.columns.map(({ name }) => name.toLowerCase()));
   const rowid = catalog.rowidAlias
     ? ident(catalog.rowidAlias)
     : ['rowid', '_rowid_', 'oid'].find((name) => !taken.has(name));
-  return rowid ? { table, catalog, rowid } : null;
+  if (!rowid) return null;
+  const line = lineSql(table.columns, rowid);
+  return line.length > LONGEST ? null : { table, catalog, rowid, line };
 }
 
 /**
@@ -78,7 +84,7 @@ function cellSql(column: ColumnSchema, at: number, rowid: string): string {
   );
 }
 
-function lineSql({ table: { columns }, rowid }: Paged): string {
+function lineSql(columns: ColumnSchema[], rowid: string): string {
   const cells = columns.map((column, i) => cellSql(column, i, rowid));
   const groups: string[] = [];
   for (let i = 0; i < cells.length; i += COLUMNS_A_GROUP)
@@ -94,8 +100,7 @@ export type OneByOne = (where: string) => AsyncIterable<Page>;
  * Memory: two pages of 256 rows of up to 2 KiB, or about three times the largest row.
  */
 export async function* readPages(db: SqliteHandle, paged: Paged, oneByOne: OneByOne): AsyncGenerator<Page> {
-  const { rowid, catalog } = paged;
-  const line = lineSql(paged);
+  const { rowid, catalog, line } = paged;
   // NOT INDEXED: the order of the table itself, never that of an index that happens to cover it. A LIMIT inside keeps
   // SQLite from evaluating the line twice, for its length and for itself.
   const page = (what: string, where: string) =>
