@@ -240,7 +240,7 @@ t.test('what messages say', async (t) => {
     facts: { drift: [{ table: 'post', column: 'title', kind: 'dropped' }] },
   });
   const allowed = await restore(drift, list, { allowDrift: true });
-  t.same(allowed.drift, [{ table: 'post', entities: ['Post'], column: 'title', kind: 'dropped' }]);
+  t.same(allowed.drift, [{ table: 'post', entities: ['Post'], column: 'title', kind: 'dropped', values: 2 }]);
   const row = await failure(
     restore(
       await database(
