@@ -103,24 +103,14 @@ const RULES: Record<string, Rule> = {
   'text>time': { step: parseTime },
   'text>timestamp': { note: 'a moment with a zone is written in UTC', step: parseMoment },
   'text>instant': { note: 'a moment without a zone is taken for UTC', step: parseMoment },
-  'text>array': { note: 'a list of texts, separated by commas, as MikroORM keeps them', step: splitList },
+  'text>array': {
+    note: 'a list of texts, separated by commas, as MikroORM keeps them',
+    step: (v: string, lose: Lose, from: NeutralType, to: NeutralType) =>
+      isJsonColumn(from) && v.startsWith('[') ? listOfJson(v as never, lose, from, to) : splitList(v),
+  },
   'text>set': { step: splitList },
   'json>text': asText,
-  'json>array': {
-    step: (v: string, lose: Lose, _: NeutralType, to: NeutralType) => {
-      const list = JSON.parse(v) as unknown;
-      if (!Array.isArray(list)) throw unfit('it is no JSON array');
-      const way = wayBetween({ kind: 'text', name: 'text' }, to.element!);
-      const each = (one: unknown): Value => {
-        if (one === null) return null;
-        if (typeof one === 'object')
-          return to.element!.kind === 'json' ? JSON.stringify(one) : raise('it holds objects');
-        const text = to.element!.kind === 'json' ? JSON.stringify(one) : String(one);
-        return way ? way.convert(text, lose) : raise('its elements do not fit');
-      };
-      return list.map(each);
-    },
-  },
+  'json>array': { step: listOfJson },
   'uuid>text': asText,
   'uuid>bytes': { note: 'its 16 bytes', step: (v: string) => Buffer.from(v.replaceAll('-', ''), 'hex') },
   'bytes>uuid': { step: (v: Buffer) => uuid(v.toString('hex')) },
@@ -142,11 +132,37 @@ const RULES: Record<string, Rule> = {
   'bits>text': asText,
   'array>json': {
     note: 'a JSON array',
-    step: (v: Value[], _: Lose, from: NeutralType) => JSON.stringify(jsonOf(v, from.element!.kind)),
+    step: (v: Value[], _: Lose, from: NeutralType) => jsonList(v, from),
   },
-  'array>text': { note: 'its elements, separated by commas, as MikroORM keeps lists', step: joinList },
+  'array>text': {
+    note: 'its elements, separated by commas, as MikroORM keeps lists (a JSON array in a longtext)',
+    step: (v: Value[], _: Lose, from: NeutralType, to: NeutralType) =>
+      isJsonColumn(to) ? jsonList(v, from) : joinList(v),
+  },
   'array>set': { step: (v: Value[]) => splitList(joinList(v)) },
 };
+
+/** MariaDB's JSON is a longtext, and MikroORM declares no other list as one. */
+function isJsonColumn({ name }: NeutralType): boolean {
+  return /^longtext\b/.test(name);
+}
+
+function jsonList(list: Value[], from: NeutralType): string {
+  return JSON.stringify(jsonOf(list, from.element!.kind));
+}
+
+function listOfJson(text: never, lose: Lose, _: NeutralType, to: NeutralType): Value[] {
+  const list = JSON.parse(json(text)) as unknown;
+  if (!Array.isArray(list)) throw unfit('it is no JSON array');
+  const way = wayBetween({ kind: 'text', name: 'text' }, to.element!) ?? raise('its elements do not fit');
+  const each = (one: unknown): Value => {
+    if (one === null) return null;
+    if (Array.isArray(one)) return one.map(each);
+    if (to.element!.kind === 'json') return JSON.stringify(one);
+    return typeof one === 'object' ? raise('it holds objects') : way.convert(String(one), lose);
+  };
+  return list.map(each);
+}
 
 function raise(what: string): never {
   throw unfit(what);
@@ -272,7 +288,8 @@ function sameKind(from: NeutralType, to: NeutralType): { lossy?: string; note?: 
         ? { note: 'blanks, the order and repetition of keys', narrows: true }
         : { narrows: false };
     case 'array': {
-      const element = wayBetween(from.element!, to.element!);
+      if (!from.element) return { narrows: true };
+      const element = wayBetween(from.element, to.element!);
       if (!element) return { lossy: 'elements of another kind', narrows: true };
       return { narrows: element.narrows, ...(element.grade === 'lossy' ? { lossy: element.note! } : {}) };
     }
