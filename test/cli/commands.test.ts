@@ -33,6 +33,7 @@ const backup: BackupResult = {
   rows: 1,
   files: { count: 2, bytes: 2048 },
   skipped: [],
+  masked: [],
 };
 const seal: SealResult = { type: 'seal', ...written, input: 4096 };
 const health = { total: 1, good: 1, healed: 0 };
@@ -66,6 +67,12 @@ const restore: RestoreResult = {
   dryRun: false,
   entities: [{ name: 'Shop', inserted: 1, updated: 2, untouched: 3 }],
   files: { written: 1, unchanged: 2, incomplete: 0, skipped: 0, bytes: 3 },
+  drift: {
+    entities: [],
+    discarded: { columns: 0, values: 0, lossy: 0 },
+    migrations: { onlyInBackup: [], onlyInTarget: [] },
+  },
+  refused: null,
   report,
   losses: null,
   milliseconds: 65_000,
