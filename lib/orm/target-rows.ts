@@ -37,6 +37,11 @@ export class TableRows {
     for (const cell of counted) this.largest.set(cell, 0n);
   }
 
+  /** Rows go as they are, and nothing of them is counted: they need not be looked at. */
+  get idle(): boolean {
+    return !this.#converted.length && !this.#dropped.length && !this.largest.size;
+  }
+
   /**
    * Changes the rows in place.
    *
