@@ -15,9 +15,10 @@ import { exec, failure, ofType, query, restore } from '../support/orm-database.t
 // biome-ignore lint/suspicious/noExplicitAny: the two majors type their builders differently
 const { EntitySchema } = core as any;
 const text = { type: 'string', nullable: true };
+class User {}
 const entities = [
   new EntitySchema({
-    name: 'User',
+    class: User,
     tableName: 'user',
     properties: {
       id: { type: 'integer', primary: true },
@@ -33,7 +34,7 @@ const entities = [
       secret: { type: 'blob', nullable: true },
       plan: { enum: true, items: ['free', 'paid'], nullable: true },
       iban: text,
-      boss: { kind: 'm:1', entity: 'User', nullable: true },
+      boss: { kind: 'm:1', entity: () => User, nullable: true },
     },
   }),
   new EntitySchema({
