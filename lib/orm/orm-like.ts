@@ -12,6 +12,8 @@ export interface PropertyLike {
   persist?: boolean;
   formula?: unknown;
   customType?: object | undefined;
+  /** `boolean`, `Date`: what the entity shows. */
+  runtimeType?: string;
   /** Of an enum: its members. */
   items?: unknown[];
   /** For a flattened embeddable's property: owner and the name inside it. */

@@ -239,7 +239,7 @@ t.test('validate', async (t) => {
 t.test('restore', async (t) => {
   const { calls, library } = fakeLibrary();
   const argv =
-    'restore app.dbs --flush --dry-run --only Shop,Product --only Tag --except Log --allow-drift --allow-dangling --allow-triggers --with b.dbs';
+    'restore app.dbs --flush --dry-run --only Shop,Product --only Tag --except Log --allow-drift --allow-lossy --mask --allow-dangling --allow-triggers --with b.dbs';
   const { code, out } = await runFake(argv.split(' '), { library, env: { ...secret } });
   t.equal(code, 0);
   t.match(calls.restoreBackup?.[3], {
@@ -248,6 +248,8 @@ t.test('restore', async (t) => {
     only: ['Shop', 'Product', 'Tag'],
     except: ['Log'],
     allowDrift: true,
+    allowLossy: true,
+    mask: true,
     allowDangling: true,
     allowTriggers: true,
     with: ['b.dbs'],

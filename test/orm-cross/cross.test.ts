@@ -1,5 +1,6 @@
 /** A backup of one kind of database in each of the others: the same entities, the same counters, nothing lost in silence. */
 import t from 'tap';
+import { createBackup, MemorySink, restoreBackup } from '../../lib/index.ts';
 import {
   type Any,
   Author,
@@ -180,6 +181,60 @@ t.test('the same entities, from each kind of database into each other', async (t
     t.equal(next.id, 42 + i, `${from} into ${to}: the counter goes on`);
     await em.nativeDelete(Author, { id: 42 + i });
   }
+});
+
+t.test('through a container, masked alike in each kind of database', async (t) => {
+  const masks = { email: 'email', big: 'number', born: 'date', seen: 'date', wakes: 'date', price: 'number' } as const;
+  const sensitive = [
+    'note',
+    'code',
+    'small',
+    'ratio',
+    'active',
+    'token',
+    'photo',
+    'settings',
+    'tags',
+    'mood',
+    'level',
+    'work',
+    'others',
+  ];
+  const fields = {
+    ...Object.fromEntries(Object.entries(masks).map(([name, mask]) => [name, { mask }])),
+    ...Object.fromEntries(sensitive.map((name) => [name, { sensitive: true }])),
+  };
+  const config = { entities: { Author: { fields } } };
+  const kdf = { iterations: 1, memoryKiB: 8192, parallelism: 1 };
+  const emails: unknown[] = [];
+  for (const name of names) {
+    const output = new MemorySink();
+    const made = await createBackup(orms[name], 'pw', { output, config, mask: 'one seed', kdf });
+    t.equal(made.masked.length, 19);
+    const into = name === 'sqlite' ? 'postgresql' : 'sqlite';
+    const target = await open(into);
+    const dry = await restoreBackup(target, output.bytes!, 'pw', { dryRun: true });
+    t.match(dry, { ok: false, refused: { code: 'ERR_RESTORE_LOSSY' } });
+    const done = await restoreBackup(target, output.bytes!, 'pw', { allowLossy: true });
+    t.match(done, { ok: true, refused: null, drift: { discarded: { columns: 0, values: 0, lossy: 0 } } });
+    t.same(done.drift, dry.drift, 'a dry run says it all');
+    const all = (await seen(target)) as { Author: unknown };
+    for (const secret of [
+      'ann@x',
+      'bob',
+      'There',
+      'zwei',
+      'long ü',
+      '12345678',
+      '23:59:59',
+      '9223372036854775',
+      UUIDS[0]!.slice(19),
+    ])
+      t.notOk(JSON.stringify(all.Author).includes(secret), `${name}: no ${secret}`);
+    emails.push(await query(into, target, 'SELECT email FROM author ORDER BY id'));
+  }
+  t.same(emails[0], emails[1]);
+  t.same(emails[1], emails[2]);
 });
 
 /** Tables of its own: what MikroORM's model does not show. */

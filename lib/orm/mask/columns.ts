@@ -4,6 +4,7 @@ import { ConfigError } from '../../errors.ts';
 import { isStorageAdapter } from '../../files/storage.ts';
 import type { BackupSchema, TableSchema } from '../../format/items.ts';
 import type { Model } from '../discovery.ts';
+import type { PropertyLike } from '../orm-like.ts';
 import type { BackupConfig } from '../registry.ts';
 import { selectTables } from '../selection.ts';
 import type { MaskedColumn } from './rules.ts';
@@ -64,7 +65,7 @@ export function sensitiveColumns(
             type: column.type,
             nullable: column.nullable,
             unique: table.unique?.some((set) => set.includes(column.name)) === true,
-            ...(property.items ? { items: property.items } : {}),
+            ...itemsOf(property),
             mask: plain,
             ...files,
           });
@@ -88,6 +89,12 @@ export function sensitiveColumns(
   }
   refuseRoots([...found.values()].flat(), registry);
   return found;
+}
+
+/** What a property may be. A boolean is a plain number in SQLite. */
+function itemsOf({ items, runtimeType }: PropertyLike): { items?: unknown[] } {
+  if (runtimeType === 'boolean') return { items: [0, 1] };
+  return items?.length ? { items } : {};
 }
 
 function requireNoKey(at: string, column: string, table: TableSchema, schema: BackupSchema): void {

@@ -72,14 +72,16 @@ function valueMask(
   if (mask === 'name') return (value) => names.name(shown(value), type.length, unique);
   if (mask === 'uuid') return (value) => names.uuid(value as string);
   const members = type.members ?? items?.map(String);
-  if (members?.length && type.kind !== 'set' && type.kind !== 'array')
+  if (members?.length && !['set', 'array', 'boolean', 'bits'].includes(type.kind))
     return (value) => names.pick(shown(value), members);
   switch (type.kind) {
     case 'text':
       return (value) => text(value as string);
     case 'integer':
       return (value) =>
-        unique ? String(names.number(value as string, bitsOf(type))) : within(names.digits(value as string), type);
+        unique
+          ? String(names.number(value as string, bitsOf(type)))
+          : within(names.digits(value as string), value as string, type);
     case 'decimal':
     case 'float':
       return (value) => (/\d/.test(value as string) ? names.digits(value as string) : value);
@@ -111,7 +113,8 @@ function valueMask(
         if (typeof value === 'object' && value !== null && 'plain' in value)
           return {
             plain: value.plain,
-            text: value.plain === 'integer' ? within(names.digits(value.text), type) : names.digits(value.text),
+            text:
+              value.plain === 'integer' ? within(names.digits(value.text), value.text, type) : names.digits(value.text),
           };
         return text(shown(value));
       };
@@ -135,11 +138,19 @@ function inJson(value: unknown, names: Pseudonyms): unknown {
 }
 
 const MOST = 2n ** 63n - 1n;
+/** Where whole numbers end in some database or other: SQLite does not say which the app has in mind. */
+const BOUNDS = [2n ** 7n, 2n ** 15n, 2n ** 23n, 2n ** 31n, 2n ** 63n].map((size) => size - 1n);
 
-function within(text: string, { most = MOST, least = -MOST }: NeutralType): string {
+/** No larger than a type that the value itself fits into. */
+function within(text: string, value: string, { most = MOST, least = -MOST }: NeutralType): string {
+  const size = (of: bigint) => (of < 0n ? -of : of);
+  // There is one negative number more.
+  const real = BigInt(value) < 0n ? size(BigInt(value)) - 1n : BigInt(value);
+  const bound = BOUNDS.find((one) => one >= real || one >= most) ?? most;
   const number = BigInt(text);
-  if (number > most) return String(number % (most + 1n));
-  return number < least ? String(least === 0n ? -number % (most + 1n) : -(-number % -least)) : String(number);
+  const top = number < 0n ? size(least) : most;
+  const room = bound < top ? bound : top;
+  return size(number) <= room ? text : String(number % (room + 1n));
 }
 
 /** Bits that fit into a whole number; in SQLite, where MikroORM reads numbers, those of a safe one. */
