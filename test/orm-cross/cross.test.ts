@@ -214,7 +214,8 @@ t.test('through a container, masked alike in each kind of database', async (t) =
     const into = name === 'sqlite' ? 'postgresql' : 'sqlite';
     const target = await open(into);
     const dry = await restoreBackup(target, output.bytes!, 'pw', { dryRun: true });
-    t.match(dry, { ok: false, refused: { code: 'ERR_RESTORE_LOSSY' } });
+    t.match(dry.refused, name === 'sqlite' ? { code: 'ERR_RESTORE_LOSSY' } : null);
+    t.equal(dry.ok, name !== 'sqlite');
     const done = await restoreBackup(target, output.bytes!, 'pw', { allowLossy: true });
     t.match(done, { ok: true, refused: null, drift: { discarded: { columns: 0, values: 0, lossy: 0 } } });
     t.same(done.drift, dry.drift, 'a dry run says it all');

@@ -66,6 +66,7 @@ export function sensitiveColumns(
             nullable: column.nullable,
             unique: table.unique?.some((set) => set.includes(column.name)) === true,
             ...itemsOf(property),
+            ...(property.columnTypes?.some((type) => /^json/i.test(type)) ? { json: true } : {}),
             mask: plain,
             ...files,
           });

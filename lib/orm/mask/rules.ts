@@ -18,6 +18,8 @@ export interface MaskedColumn {
   /** What the property may be, where MikroORM says so. */
   items?: unknown[];
   mask: MaskKind | MaskFunction | 'default';
+  /** JSON to MikroORM, whatever the database calls it: MariaDB has a longtext. */
+  json?: boolean;
 }
 
 export type CellMask = (cell: Cell) => Cell;
@@ -60,21 +62,24 @@ export function maskOf(column: MaskedColumn, dialect: DialectName, names: Pseudo
   };
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 /** What a value of this kind becomes; undefined where only NULL is left. */
 function valueMask(
-  { items, unique }: MaskedColumn,
+  { items, unique, json }: MaskedColumn,
   mask: MaskKind | 'default',
   type: NeutralType,
   names: Pseudonyms,
 ): ((value: Value) => Value) | undefined {
-  const text = (value: string) => names.text(value, type.length, unique);
+  // Where a database has no type for UUIDs, their text is to stay one.
+  const text = (value: string) => (UUID.test(value) ? names.uuid(value) : names.text(value, type.length, unique));
   if (mask === 'email') return (value) => names.email(shown(value), type.length);
   if (mask === 'name') return (value) => names.name(shown(value), type.length, unique);
   if (mask === 'uuid') return (value) => names.uuid(value as string);
   const members = type.members ?? items?.map(String);
   if (members?.length && !['set', 'array', 'boolean', 'bits'].includes(type.kind))
     return (value) => names.pick(shown(value), members);
-  switch (type.kind) {
+  switch (json && type.kind === 'text' ? 'json' : type.kind) {
     case 'text':
       return (value) => text(value as string);
     case 'integer':
@@ -160,12 +165,12 @@ function bitsOf({ most = MOST, name }: NeutralType): number {
 }
 
 /** A value that is none of its column's kind: what it was must not stay. */
-function standIn(cell: Cell, type: NeutralType, { nullable }: MaskedColumn, names: Pseudonyms): Cell {
+function standIn(cell: Cell, type: NeutralType, { nullable, json }: MaskedColumn, names: Pseudonyms): Cell {
   if (nullable) return null;
   if (type.kind === 'date') return '2000-01-01';
   if (type.kind === 'time') return '00:00:00';
   if (type.kind === 'timestamp' || type.kind === 'instant') return '2000-01-01 00:00:00';
-  if (type.kind === 'json') return 'null';
+  if (type.kind === 'json' || json) return 'null';
   return names.text(JSON.stringify(cell), Math.min(type.length ?? 60, 60));
 }
 
