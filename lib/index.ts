@@ -21,13 +21,18 @@ export {
   rotateKeys,
   type SlotInfo,
 } from './keys.ts';
+export { createMasker, Masker, type MaskerOptions } from './orm/mask/masker.ts';
 export type { OrmLike } from './orm/orm-like.ts';
 export {
   type BackupConfig,
   defineBackupConfig,
   type EntityRule,
+  type FieldOptions,
   type FieldRule,
   type FieldType,
+  type MaskContext,
+  type MaskFunction,
+  type MaskKind,
 } from './orm/registry.ts';
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
 export { type RestoreOptions, restoreBackup } from './restore.ts';
@@ -46,6 +51,7 @@ export type {
   OpeningSecret,
   ReadOptions,
   RestoreResult,
+  SchemaDrift,
   SealingSecret,
   SealResult,
   Survival,

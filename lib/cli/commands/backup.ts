@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import type { BackupConfig } from '../../orm/registry.ts';
 import { ExitCode } from '../exit-codes.ts';
+import { type MaskFlags, maskOf, maskOptions } from '../mask.ts';
 import { appOptions, example, sealingOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
 import { type SealingFlags, sealing } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, type Session, stdoutForData } from '../session.ts';
 import { backupSummary } from '../summary.ts';
 
-type Options = AppFlags & WriteFlags & SealingFlags;
+type Options = AppFlags & WriteFlags & SealingFlags & MaskFlags;
 
 /** `dbs backup FILE` */
 export function backupCommand(program: Command, run: Runner): void {
@@ -18,7 +19,7 @@ export function backupCommand(program: Command, run: Runner): void {
       'after',
       example('dbs backup app.dbs', 'dbs backup - --passphrase-file secret | ssh host "cat > app.dbs"'),
     );
-  writeOptions(sealingOptions(appOptions(command))).action(run(backup));
+  writeOptions(sealingOptions(appOptions(maskOptions(command)))).action(run(backup));
 }
 
 async function backup(session: Session, file: string, options: Options): Promise<ExitCode> {
@@ -31,6 +32,7 @@ async function backup(session: Session, file: string, options: Options): Promise
     const result = await library.createBackup(app.orms, await keys(), {
       output: stdout ? library.streamSink(stdout, 'stdout') : file,
       ...writeFlags(options),
+      ...maskOf(ctx, options),
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
       signal: ctx.signal,
       onEvent: out.event,
