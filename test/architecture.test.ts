@@ -59,6 +59,7 @@ const WALLS: Record<string, { values: string[]; types?: string[] }> = {
   sinks: { values: ['errors.ts', 'memory.ts'], types: ['container', 'format'] },
   files: { values: ['errors.ts', 'memory.ts'], types: ['format'] },
   orm: { values: ['errors.ts', 'memory.ts', 'garbage.ts', 'files'], types: ['format'] },
+  catalog: { values: ['errors.ts'] },
   testkit: { values: ['errors.ts', 'format'] },
 };
 const BELOW_COMPOSITION = Object.keys(WALLS);
@@ -68,6 +69,7 @@ const PACKAGES: Record<string, string[]> = {
   '@scure/base': ['crypto'],
   'stream-chain': ['pipeline.ts'],
   commander: ['cli'],
+  croner: ['catalog'],
   'pg-copy-streams': ['orm'],
 };
 

@@ -1,0 +1,30 @@
+/** Checks of settings: unknown names, with the nearest known one, and values of the wrong kind. */
+import { ConfigError } from '../errors.ts';
+import { nearest } from './nearest.ts';
+
+/** @throws ConfigError ERR_CONFIG_INVALID_OPTION where `value` is no object, ERR_CONFIG_UNKNOWN_OPTION for a name that is not in `names` */
+export function known(value: unknown, names: readonly string[], at: string): void {
+  expect(typeof value === 'object' && value !== null && !Array.isArray(value), at, 'an object');
+  for (const name of Object.keys(value as object)) {
+    if (names.includes(name)) continue;
+    throw new ConfigError(
+      'ERR_CONFIG_UNKNOWN_OPTION',
+      `There is no option "${name}" in ${at}. ${nearest(name, names)}`,
+      { facts: { option: name, at, known: names } },
+    );
+  }
+}
+
+/** @throws ConfigError ERR_CONFIG_INVALID_OPTION */
+export function expect(holds: boolean, at: string, what: string): asserts holds {
+  if (holds) return;
+  throw new ConfigError('ERR_CONFIG_INVALID_OPTION', `${at} must be ${what}.`, { facts: { option: at } });
+}
+
+export function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
+
+export function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isText);
+}
