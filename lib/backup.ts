@@ -4,8 +4,8 @@ import { Readable } from 'node:stream';
 import type { BackupItem, SkippedSource, TableSchema } from './format/items.ts';
 import type { KdfParameters } from './format/key-slot.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import { type BackupConfig, ownConfig } from './orm/registry.ts';
 import { createRowSource, type RowSource } from './orm/row-source.ts';
+import { type BackupConfig, ownConfig, registryOf } from './settings.ts';
 import { sealingKeys } from './sources.ts';
 import type { BackupResult, SealingSecret, WriteOptions } from './types.ts';
 import { TOOL } from './version.ts';
@@ -97,7 +97,7 @@ export function createBackup(
   const items = () => {
     const source = createRowSource(orm, {
       tool: TOOL,
-      ...(config ? { registry: config } : {}),
+      ...(config ? { registry: registryOf(config) } : {}),
       ...(options.signal ? { signal: options.signal } : {}),
       // A backup that is written into one of its own file roots must not contain itself.
       ignorePaths: [options.output, options.mirror].filter((o) => typeof o === 'string').map((path) => resolve(path)),

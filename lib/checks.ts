@@ -3,7 +3,7 @@ import { ConfigError } from './errors.ts';
 import { nearest } from './nearest.ts';
 
 /** Refuses anything but an object of these names. @throws ConfigError ERR_CONFIG_UNKNOWN_OPTION, ERR_CONFIG_INVALID_OPTION */
-export function known(value: unknown, names: string[], at: string): void {
+export function known(value: unknown, names: readonly string[], at: string): void {
   expect(typeof value === 'object' && value !== null && !Array.isArray(value), at, 'an object');
   for (const name of Object.keys(value as object)) {
     if (names.includes(name)) continue;
@@ -16,7 +16,7 @@ export function known(value: unknown, names: string[], at: string): void {
 }
 
 /** @throws ConfigError ERR_CONFIG_INVALID_OPTION "`at` must be `what`." */
-export function expect(holds: boolean, at: string, what: string): void {
+export function expect(holds: boolean, at: string, what: string): asserts holds {
   if (holds) return;
   throw new ConfigError('ERR_CONFIG_INVALID_OPTION', `${at} must be ${what}.`, { facts: { option: at } });
 }
@@ -25,6 +25,6 @@ export function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
 }
 
-export function isTexts(value: unknown): boolean {
+export function isTexts(value: unknown): value is string[] {
   return Array.isArray(value) && value.every(isText);
 }

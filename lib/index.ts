@@ -4,6 +4,8 @@
  * Two functions do most of the work: `createBackup` and `restoreBackup`. README.md shows them; SPEC.md says what they write.
  */
 export { type BackupOptions, createBackup } from './backup.ts';
+export type { Duration } from './catalog/duration.ts';
+export type { ScheduleSettings } from './catalog/schedule.ts';
 export { listBackup, readEntry } from './contents.ts';
 export * from './errors.ts';
 export type { BackupEvent, Phase } from './events.ts';
@@ -23,16 +25,20 @@ export {
 } from './keys.ts';
 export { recycle } from './memory.ts';
 export type { OrmLike } from './orm/orm-like.ts';
-export {
-  type BackupConfig,
-  defineBackupConfig,
-  type EntityRule,
-  type FieldRule,
-  type FieldType,
-} from './orm/registry.ts';
+export type { EntityRule, FieldRule, FieldType, RegistryConfig } from './orm/registry.ts';
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
 export { type RestoreOptions, restoreBackup } from './restore.ts';
 export { sealedStream, sealStream, unsealStream } from './seal.ts';
+export {
+  type BackupConfig,
+  type BackupHooks,
+  defineBackupConfig,
+  type LockSettings,
+  type PingSettings,
+  type RetentionSettings,
+  type WebhookSettings,
+} from './settings.ts';
+export { withEnvironment } from './settings-environment.ts';
 export { FileSink, fileSource } from './sinks/file.ts';
 export { FileDestination } from './sinks/folder.ts';
 export { MemoryDestination, MemorySink } from './sinks/memory.ts';

@@ -4,11 +4,11 @@ import { pipeline } from 'node:stream/promises';
 import type { OpenedKeys } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import { type BackupConfig, ownConfig } from './orm/registry.ts';
 import { createRowTarget } from './orm/row-target.ts';
 import { Progress } from './progress.ts';
 import { readItems, readingPool } from './reading.ts';
 import { noLosses, salvageItems } from './salvage.ts';
+import { type BackupConfig, ownConfig, registryOf } from './settings.ts';
 import { openKeys, withReader } from './sources.ts';
 import type { BackupSource, OpeningSecret, RestoreOptions as Options, RestoreResult } from './types.ts';
 import { examine } from './validate.ts';
@@ -41,7 +41,8 @@ export function restoreBackup(
     const { report, error } = await examine(reader, keys, options);
     if (error && !options.salvage) throw error;
     const { mode, dryRun, only, except, allowDrift, allowDangling, allowTriggers, signal } = options;
-    const registry = options.config ?? ownConfig(orm);
+    const config = options.config ?? ownConfig(orm);
+    const registry = config && registryOf(config);
     const losses = error ? noLosses() : null;
     // What is salvaged must not overwrite anything, and may refer to what is lost.
     const salvaging = losses ? { requireEmpty: true, allowDangling: true } : {};

@@ -181,3 +181,35 @@ export interface RestoreResult {
 export type ListEntry =
   | { type: 'entity'; name: string; entities: string[]; rows: number; bytes: number }
   | { type: 'file'; kind: string; root: string; path: string; size: number };
+
+/** A code and its sentence, as results carry the failures that did not stop them. */
+export interface Problem {
+  code: string;
+  message: string;
+}
+
+/** One run of an unattended backup, from the lock to the removal of old backups: what hooks, webhook and state file get. No secrets. */
+export interface BackupRun {
+  type: 'run';
+  /** The backup is whole at every destination. */
+  ok: boolean;
+  /** ISO 8601, UTC. */
+  startedAt: string;
+  endedAt: string;
+  milliseconds: number;
+  /** Of the file, the same at every destination; `null` where none was begun. */
+  name: string | null;
+  destinations: { name: string; ok: boolean; problem: Problem | null }[];
+  rows: number;
+  files: { count: number; bytes: number };
+  /** Of the container. */
+  bytes: number;
+  /** Sources that could not be read. */
+  skipped: number;
+  /** Names that retention removed, by destination. */
+  removed: { destination: string; names: string[] }[];
+  /** What went wrong and did not fail the run: hooks, webhook, ping, retention. */
+  warnings: Problem[];
+  /** Why `ok` is false. */
+  problem: Problem | null;
+}

@@ -63,6 +63,7 @@ const WALLS: Record<string, { values: string[]; types?: string[] }> = {
   orm: { values: ['errors.ts', 'memory.ts', 'garbage.ts', 'nearest.ts', 'checks.ts', 'files'], types: ['format'] },
   // The suite for sinks lends memory to them, and sees it come back.
   testkit: { values: ['errors.ts', 'memory.ts', 'format'], types: ['sinks', 'container'] },
+  catalog: { values: ['errors.ts'] },
 };
 const BELOW_COMPOSITION = Object.keys(WALLS);
 /** Packages, by who may import them at run time. Everything else is Node's own. */
@@ -71,6 +72,7 @@ const PACKAGES: Record<string, string[]> = {
   '@scure/base': ['crypto'],
   'stream-chain': ['pipeline.ts'],
   commander: ['cli'],
+  croner: ['catalog'],
   'pg-copy-streams': ['orm'],
 };
 

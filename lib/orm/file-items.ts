@@ -9,10 +9,10 @@ import { type FileStat, fileReason, isStorageAdapter, type StorageAdapter } from
 import { rechunk } from '../files/streams.ts';
 import type { BackupItem, FileMeta, SkippedSource } from '../format/items.ts';
 import type { FileCollector } from './file-collector.ts';
-import type { BackupConfig } from './registry.ts';
+import type { RegistryConfig } from './registry.ts';
 
 export interface FileContext {
-  registry: BackupConfig;
+  registry: RegistryConfig;
   ignorePaths: string[];
   signal: AbortSignal;
 }
@@ -21,7 +21,7 @@ export interface FileContext {
 const CHUNK = 256 * 1024;
 
 /** The storages of a registry by kind and name; directories become FsStorage. Undefined where it names none. */
-export function storageOf(registry: BackupConfig, kind: FileMeta['kind'], name: string): StorageAdapter | undefined {
+export function storageOf(registry: RegistryConfig, kind: FileMeta['kind'], name: string): StorageAdapter | undefined {
   if (kind === 'path') {
     const base = resolve(registry.baseDir ?? '.');
     return new FsStorage(

@@ -2,7 +2,6 @@
 import { expect, isText, isTexts, known } from '../checks.ts';
 import { ConfigError } from '../errors.ts';
 import { isStorageAdapter, type StorageAdapter } from '../files/storage.ts';
-import { type OrmLike, setting } from './orm-like.ts';
 
 /**
  * What a property holds.
@@ -25,7 +24,8 @@ export interface EntityRule {
   exclude?: boolean;
 }
 
-export interface BackupConfig {
+/** The part of a `BackupConfig` that is about the database and its files. */
+export interface RegistryConfig {
   /** By entity name. Entities that are not named are backed up as they are. */
   entities?: Record<string, EntityRule>;
   /** Entities whose tables are left out, with the pivot tables that refer to them. */
@@ -40,25 +40,19 @@ export interface BackupConfig {
   pathRoots?: string[];
 }
 
-const OPTIONS = ['entities', 'exclude', 'fileRoots', 'storages', 'baseDir', 'pathRoots'];
+/** Their names. */
+export const REGISTRY_OPTIONS = ['entities', 'exclude', 'fileRoots', 'storages', 'baseDir', 'pathRoots'];
 const ENTITY_OPTIONS = ['fields', 'exclude'];
 const FIELD_OPTIONS = ['type', 'storage'];
 const FIELD_TYPES: FieldType[] = ['VALUE', 'FILE', 'FILE_PATH', 'EXCLUDE'];
 
 /**
  * Checks a registry as far as it can be without a database, and returns it.
- *
- * @example
- * export default defineBackupConfig({
- *   entities: { User: { fields: { avatar: 'FILE', sessionToken: 'EXCLUDE' } } },
- *   exclude: ['AuditLog'],
- *   storages: { default: './uploads' },
- *   fileRoots: { templates: './templates' },
- * });
  * @throws ConfigError ERR_CONFIG_UNKNOWN_OPTION, ERR_CONFIG_INVALID_OPTION, ERR_CONFIG_UNKNOWN_FIELD_TYPE
+ * @see ../settings.ts, defineBackupConfig: the whole of the settings
  */
-export function defineBackupConfig(config: BackupConfig): BackupConfig {
-  known(config, OPTIONS, 'the backup configuration');
+export function checkRegistry(config: RegistryConfig): RegistryConfig {
+  known(config, REGISTRY_OPTIONS, 'the backup configuration');
   for (const [name, rule] of Object.entries(config.entities ?? {})) {
     known(rule, ENTITY_OPTIONS, `entities.${name}`);
     expect(
@@ -80,15 +74,6 @@ export function defineBackupConfig(config: BackupConfig): BackupConfig {
     );
   }
   return config;
-}
-
-/** The registry that the ORM's own configuration carries under the key `dbs`; of several ORMs, the first that has one. */
-export function ownConfig(orms: OrmLike | OrmLike[]): BackupConfig | undefined {
-  for (const orm of [orms].flat()) {
-    const own = setting(orm, 'dbs');
-    if (own) return defineBackupConfig(own as BackupConfig);
-  }
-  return undefined;
 }
 
 /** @internal also used for the sugar on properties */

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { BackupConfig } from '../../orm/registry.ts';
+import type { BackupConfig } from '../../settings.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { appOptions, example, sealingOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
 import { type SealingFlags, sealing } from '../secrets.ts';
