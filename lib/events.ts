@@ -1,7 +1,7 @@
 /** What the library tells while it works: the same objects that `dbs --json` prints, one a line. */
 import type { SkippedSource } from './format/items.ts';
 
-export type Phase = 'read' | 'write' | 'verify' | 'check' | 'restore' | 'repair';
+export type Phase = 'read' | 'write' | 'verify' | 'check' | 'restore' | 'repair' | 'pull' | 'push';
 
 export type BackupEvent =
   /** At most ten times a second. `total` where it is known. */
@@ -9,4 +9,6 @@ export type BackupEvent =
   | { type: 'entity'; name: string; rows: number }
   | ({ type: 'skipped' } & { source: SkippedSource })
   | { type: 'healed'; block: number; how: 'copy' | 'rows' | 'columns' | 'outer' }
+  /** One of several outputs will not have the backup; the others go on. */
+  | { type: 'output-failed'; output: string; code: string; message: string }
   | { type: 'warning'; code: string; message: string };

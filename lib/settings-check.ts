@@ -12,6 +12,7 @@ const OPTIONS = [
   'retention',
   'sshTargets',
   's3',
+  'schemes',
   'passphraseFile',
   'recipients',
   'schedule',
@@ -45,6 +46,13 @@ export function checkSettings(config: BackupConfig): void {
   if (retention !== undefined) checkRetention(retention);
   for (const name of ['sshTargets', 's3'] as const)
     if (config[name] !== undefined) expect(isObject(config[name]), name, 'an object');
+  if (config.schemes !== undefined) {
+    expect(isObject(config.schemes), 'schemes', 'an object');
+    for (const [scheme, make] of Object.entries(config.schemes)) {
+      expect(/^[a-z][a-z0-9+.-]+$/.test(scheme), `schemes.${scheme}`, 'named in small letters, at least two');
+      expect(typeof make === 'function', `schemes.${scheme}`, 'a function that makes a destination of a URL');
+    }
+  }
   expect(config.passphraseFile === undefined || isText(config.passphraseFile), 'passphraseFile', 'a path');
   expect(isTexts(config.recipients ?? []), 'recipients', 'a list of public keys');
   if (schedule !== undefined) {

@@ -4,6 +4,7 @@
  */
 import type { Duration } from './catalog/duration.ts';
 import type { ScheduleSettings } from './catalog/schedule.ts';
+import type { DestinationFactory } from './destinations.ts';
 import { type OrmLike, setting } from './orm/orm-like.ts';
 import { REGISTRY_OPTIONS, type RegistryConfig } from './orm/registry.ts';
 import { checkSettings } from './settings-check.ts';
@@ -21,6 +22,8 @@ export interface BackupConfig extends RegistryConfig {
   sshTargets?: Record<string, object>;
   /** What `s3://` needs beyond the SDK's own credentials. */
   s3?: object;
+  /** Makes destinations of URLs whose scheme this package does not know: `{ gs: (url) => new MyDestination(url) }`. */
+  schemes?: Record<string, DestinationFactory>;
   /** A file that holds the passphrase of unattended backups: its last line break does not count. */
   passphraseFile?: string;
   /** Public keys (`dbs1...`) that shall open every backup. With one, no passphrase is needed to make them. */

@@ -6,7 +6,14 @@ import t from 'tap';
 import { ExitCode, Interrupted } from '../../lib/cli/exit-codes.ts';
 import type { Library } from '../../lib/cli/library.ts';
 import { DamageError, RestoreError, SourceError, WrongPassphraseError } from '../../lib/errors.ts';
-import type { BackupResult, InspectReport, RestoreResult, SealResult, ValidationReport } from '../../lib/types.ts';
+import type {
+  BackupResult,
+  InspectReport,
+  RestoreResult,
+  SealResult,
+  ValidationReport,
+  WriteResult,
+} from '../../lib/types.ts';
 import { fakeWorld, jsonLines, Keyboard, root, runFake, Sponge, scratch } from './support.ts';
 
 const survives = {
@@ -19,13 +26,15 @@ const survives = {
 };
 const written = {
   output: 'app.dbs',
+  outputs: [{ output: 'app.dbs', ok: true, verified: true, problem: null }],
+  name: null,
   bytes: 61_440,
   blocks: 1,
-  layout: 'tandem',
+  layout: 'tandem' as const,
   verified: true,
   survives,
   milliseconds: 1234,
-} as const;
+} satisfies WriteResult;
 const backup: BackupResult = {
   type: 'backup',
   ...written,
