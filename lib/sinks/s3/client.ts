@@ -30,13 +30,13 @@ export const WRITER = 'dbs-writer';
 
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
-/** @throws ConfigError ERR_CONFIG_PACKAGE where it is not installed */
+/** @throws ConfigError ERR_CONFIG_PACKAGE_MISSING where it is not installed */
 export async function loadSdk(load: () => Promise<Sdk> = () => import('@aws-sdk/client-s3')): Promise<Sdk> {
   try {
     return await load();
   } catch (cause) {
     throw new ConfigError(
-      'ERR_CONFIG_PACKAGE',
+      'ERR_CONFIG_PACKAGE_MISSING',
       'S3 needs the package @aws-sdk/client-s3. Install it in your app: npm install @aws-sdk/client-s3.',
       { cause, facts: { package: '@aws-sdk/client-s3' } },
     );
@@ -60,7 +60,7 @@ export class S3Connection {
     this.tuning = tuning;
   }
 
-  /** Connects to nothing yet. @throws ConfigError ERR_CONFIG_PACKAGE; SinkError ERR_SINK_REGION */
+  /** Connects to nothing yet. @throws ConfigError ERR_CONFIG_PACKAGE_MISSING; SinkError ERR_SINK_REGION */
   static async open(place: S3Place, settings: S3Settings, tuning: S3Tuning): Promise<S3Connection> {
     const sdk = await loadSdk();
     const make = (more: S3Settings) => quietly(() => new sdk.S3Client(clientConfig({ ...settings, ...more }, tuning)));
