@@ -39,10 +39,13 @@ export {
   type WebhookSettings,
 } from './settings.ts';
 export { withEnvironment } from './settings-environment.ts';
+export { type BandwidthOptions, throttled } from './sinks/bandwidth.ts';
 export { FileSink, fileSource } from './sinks/file.ts';
 export { FileDestination } from './sinks/folder.ts';
 export { MemoryDestination, MemorySink } from './sinks/memory.ts';
-export type { ByteSource, Destination, Sink, SinkWriter, StoredFile } from './sinks/sink.ts';
+export { type RetryOptions, retrying } from './sinks/retry.ts';
+export { checkS3Settings, type S3Settings, s3Destination } from './sinks/s3.ts';
+export type { ByteSource, Destination, Sink, SinkWriter, StoredFile, UnfinishedFile } from './sinks/sink.ts';
 export { streamSink } from './sinks/stream.ts';
 export { formatBytes } from './summary.ts';
 export type {

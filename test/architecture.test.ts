@@ -74,6 +74,7 @@ const PACKAGES: Record<string, string[]> = {
   commander: ['cli'],
   croner: ['catalog'],
   'pg-copy-streams': ['orm'],
+  '@aws-sdk/client-s3': ['sinks'],
 };
 
 const show = ({ from, to }: Import): string => `${from} imports ${to}`;
