@@ -21,6 +21,7 @@ export {
   rotateKeys,
   type SlotInfo,
 } from './keys.ts';
+export { recycle } from './memory.ts';
 export type { OrmLike } from './orm/orm-like.ts';
 export {
   type BackupConfig,
@@ -33,8 +34,9 @@ export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts
 export { type RestoreOptions, restoreBackup } from './restore.ts';
 export { sealedStream, sealStream, unsealStream } from './seal.ts';
 export { FileSink, fileSource } from './sinks/file.ts';
-export { MemorySink } from './sinks/memory.ts';
-export type { ByteSource, Sink, SinkWriter } from './sinks/sink.ts';
+export { FileDestination } from './sinks/folder.ts';
+export { MemoryDestination, MemorySink } from './sinks/memory.ts';
+export type { ByteSource, Destination, Sink, SinkWriter, StoredFile } from './sinks/sink.ts';
 export { streamSink } from './sinks/stream.ts';
 export { formatBytes } from './summary.ts';
 export type {

@@ -1,7 +1,7 @@
 /** What the app says about its backups beyond what the database says by itself. */
+import { expect, isText, isTexts, known } from '../checks.ts';
 import { ConfigError } from '../errors.ts';
 import { isStorageAdapter, type StorageAdapter } from '../files/storage.ts';
-import { nearest } from './nearest.ts';
 import { type OrmLike, setting } from './orm-like.ts';
 
 /**
@@ -109,29 +109,4 @@ export function checkField(at: string, rule: FieldRule): void {
     `${at} is ${JSON.stringify(type)}. A field is one of ${FIELD_TYPES.join(', ')}.`,
     { facts: { at, known: FIELD_TYPES } },
   );
-}
-
-function known(value: unknown, names: string[], at: string): void {
-  expect(typeof value === 'object' && value !== null && !Array.isArray(value), at, 'an object');
-  for (const name of Object.keys(value as object)) {
-    if (names.includes(name)) continue;
-    throw new ConfigError(
-      'ERR_CONFIG_UNKNOWN_OPTION',
-      `There is no option "${name}" in ${at}. ${nearest(name, names)}`,
-      { facts: { option: name, at, known: names } },
-    );
-  }
-}
-
-function expect(holds: boolean, at: string, what: string): void {
-  if (holds) return;
-  throw new ConfigError('ERR_CONFIG_INVALID_OPTION', `${at} must be ${what}.`, { facts: { option: at } });
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
-}
-
-function isTexts(value: unknown): boolean {
-  return Array.isArray(value) && value.every(isText);
 }
