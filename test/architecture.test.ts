@@ -72,6 +72,7 @@ const PACKAGES: Record<string, string[]> = {
   'stream-chain': ['pipeline.ts'],
   commander: ['cli'],
   'pg-copy-streams': ['orm'],
+  'ssh2-sftp-client': ['sinks'],
 };
 
 const show = ({ from, to }: Import): string => `${from} imports ${to}`;
