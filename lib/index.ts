@@ -33,10 +33,13 @@ export {
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
 export { type RestoreOptions, restoreBackup } from './restore.ts';
 export { sealedStream, sealStream, unsealStream } from './seal.ts';
+export { type BandwidthOptions, throttled } from './sinks/bandwidth.ts';
 export { FileSink, fileSource } from './sinks/file.ts';
 export { FileDestination } from './sinks/folder.ts';
 export { MemoryDestination, MemorySink } from './sinks/memory.ts';
-export type { ByteSource, Destination, Sink, SinkWriter, StoredFile } from './sinks/sink.ts';
+export { type RetryOptions, retrying } from './sinks/retry.ts';
+export { checkS3Settings, type S3Settings, s3Destination } from './sinks/s3.ts';
+export type { ByteSource, Destination, Sink, SinkWriter, StoredFile, UnfinishedFile } from './sinks/sink.ts';
 export { streamSink } from './sinks/stream.ts';
 export { formatBytes } from './summary.ts';
 export type {

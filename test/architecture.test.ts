@@ -73,6 +73,7 @@ const PACKAGES: Record<string, string[]> = {
   commander: ['cli'],
   'pg-copy-streams': ['orm'],
   'ssh2-sftp-client': ['sinks'],
+  '@aws-sdk/client-s3': ['sinks'],
 };
 
 const show = ({ from, to }: Import): string => `${from} imports ${to}`;

@@ -4,7 +4,10 @@ import { join, resolve } from 'node:path';
 import { checkName, fileSinkError, fileSourceError } from './errors.ts';
 import { FileSink, syncFolder } from './file.ts';
 import { fileSource } from './file-source.ts';
-import type { ByteSource, Destination, Sink, StoredFile } from './sink.ts';
+import type { ByteSource, Destination, Sink, StoredFile, UnfinishedFile } from './sink.ts';
+
+/** As FileSink names what it has not finished. */
+const PART = /^\.(.+)\.[0-9a-f]{12}\.part$/;
 
 /**
  * The files of one folder, which must exist before anything is written. Links, folders, special files and `.part` files are not listed.
@@ -57,8 +60,27 @@ export class FileDestination implements Destination {
     }
   }
 
+  async *unfinished(): AsyncGenerator<UnfinishedFile> {
+    try {
+      for await (const entry of await opendir(this.#folder)) {
+        const name = PART.exec(entry.name)?.[1];
+        if (!name || !entry.isFile()) continue;
+        const path = join(this.#folder, entry.name);
+        const facts = await stat(path).catch(() => null);
+        if (!facts) continue;
+        yield { name, started: facts.birthtimeMs ? facts.birthtime : facts.mtime, remove: () => this.#unlink(path) };
+      }
+    } catch (error) {
+      if (isAbsent(error)) return;
+      throw fileSourceError(error, this.name);
+    }
+  }
+
   async remove(name: string): Promise<void> {
-    const path = this.#path(name);
+    await this.#unlink(this.#path(name));
+  }
+
+  async #unlink(path: string): Promise<void> {
     try {
       await unlink(path);
     } catch (error) {

@@ -56,6 +56,15 @@ export interface StoredFile {
   modified: Date;
 }
 
+/** What a writer left that neither finished nor could clean up: its process was killed, or the network was gone. */
+export interface UnfinishedFile {
+  /** The name that it would have got. */
+  name: string;
+  started: Date;
+  /** Removes it. One that is still being written fails then. @throws SinkError */
+  remove(): Promise<void>;
+}
+
 /**
  * A place that holds many containers, each under a name: a folder, a bucket below a prefix, a folder of an SFTP server. Names are single path segments. Unfinished
  * files are never seen here.
@@ -79,6 +88,8 @@ export interface Destination {
   list(): AsyncIterable<StoredFile>;
   /** Removes one file; does nothing where there is none. @throws SinkError */
   remove(name: string): Promise<void>;
+  /** Files that were begun and have no name, also those that are being written right now: look at `started`. @throws SourceError */
+  unfinished?(): AsyncIterable<UnfinishedFile>;
   /** Bytes that can still be written there, where that can be known. */
   freeSpace?(): Promise<number | null>;
   /** Ends connections. Idempotent, never throws. */

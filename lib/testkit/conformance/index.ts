@@ -8,7 +8,7 @@ export interface ConformanceOptions {
   open: () => Promise<Destination>;
   /**
    * What lies there beside finished files: temporary files, unfinished uploads. Asked while the place is open, and expected to be none once a writer
-   * has ended. Default: nobody looks.
+   * has ended. Default: what the destination's own `unfinished` says, if it has that.
    */
   leftovers?: (at: Destination) => Promise<string[]>;
   /** Opens an empty place where writing fails before `big` bytes are there, such as a small disk. Default: no such case. */
@@ -51,7 +51,7 @@ export function sinkConformance(options: ConformanceOptions): ConformanceCase[] 
         const at = await open();
         try {
           await check(at, {
-            leftovers: async () => (await leftovers?.(at)) ?? [],
+            leftovers: () => (leftovers ?? unfinished)(at),
             big: options.big ?? 48 * 2 ** 20,
             memory: options.memory ?? 40 * 2 ** 20,
           });
@@ -74,4 +74,10 @@ async function sweep(at: Destination): Promise<void> {
   } finally {
     await at.close();
   }
+}
+
+async function unfinished(at: Destination): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name } of at.unfinished?.() ?? []) found.push(name);
+  return found;
 }
