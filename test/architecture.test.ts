@@ -74,6 +74,7 @@ const PACKAGES: Record<string, string[]> = {
   commander: ['cli'],
   croner: ['catalog'],
   'pg-copy-streams': ['orm'],
+  'ssh2-sftp-client': ['sinks'],
   '@aws-sdk/client-s3': ['sinks'],
 };
 

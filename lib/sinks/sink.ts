@@ -39,6 +39,14 @@ export interface Sink {
   create(): Promise<SinkWriter>;
 }
 
+/** The upload of a whole file that may go on in a later run. `finish`, `suspend` or `abort` ends it. */
+export interface ResumedWriter extends SinkWriter {
+  /** Bytes of the file that an earlier run left there: the stream takes those that follow. */
+  readonly from: number;
+  /** Ends, and leaves what is there to a later run. Never throws. */
+  suspend(): Promise<void>;
+}
+
 /** A file at a destination. */
 export interface StoredFile {
   /** Its name there, without any folder. */
@@ -66,6 +74,12 @@ export interface Destination {
   readonly name: string;
   /** A place for one container under this name. Without `force`, a name that exists is refused (ConfigError ERR_SINK_EXISTS), also when it came meanwhile. */
   sink(name: string, options?: { force?: boolean }): Sink;
+  /**
+   * Goes on with the upload of exactly this file where an earlier run stopped, or begins one that a later run can go on with. What is there was compared
+   * in its last bytes only: read all of it back before `finish`. Absent where every upload begins anew. `upload` (transfer.ts) uses it.
+   * @throws SinkError; SourceError of `file`; ConfigError ERR_SINK_EXISTS
+   */
+  resume?(name: string, file: ByteSource, options?: { force?: boolean }): Promise<ResumedWriter>;
   /** Ranges of a file. @throws SourceError ERR_SOURCE_NOT_FOUND and others */
   open(name: string): Promise<ByteSource>;
   /** `null` where there is no such file. @throws SourceError */
