@@ -23,6 +23,7 @@ export {
   rotateKeys,
   type SlotInfo,
 } from './keys.ts';
+export { acquireLock, type Lease, type LockRequest } from './orm/lock.ts';
 export type { OrmLike } from './orm/orm-like.ts';
 export type { EntityRule, FieldRule, FieldType, RegistryConfig } from './orm/registry.ts';
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
