@@ -23,6 +23,7 @@ export {
   rotateKeys,
   type SlotInfo,
 } from './keys.ts';
+export { recycle } from './memory.ts';
 export { acquireLock, type Lease, type LockRequest } from './orm/lock.ts';
 export type { OrmLike } from './orm/orm-like.ts';
 export type { EntityRule, FieldRule, FieldType, RegistryConfig } from './orm/registry.ts';
@@ -40,8 +41,9 @@ export {
 } from './settings.ts';
 export { withEnvironment } from './settings-environment.ts';
 export { FileSink, fileSource } from './sinks/file.ts';
-export { MemorySink } from './sinks/memory.ts';
-export type { ByteSource, Sink, SinkWriter } from './sinks/sink.ts';
+export { FileDestination } from './sinks/folder.ts';
+export { MemoryDestination, MemorySink } from './sinks/memory.ts';
+export type { ByteSource, Destination, Sink, SinkWriter, StoredFile } from './sinks/sink.ts';
 export { streamSink } from './sinks/stream.ts';
 export { formatBytes } from './summary.ts';
 export type {

@@ -1,7 +1,7 @@
 /** What `defineBackupConfig` checks beyond the registry. */
 import { DURATION_FORMS, parseDuration } from './catalog/duration.ts';
 import { parseSchedule } from './catalog/schedule.ts';
-import { expect, isText, isTexts, known } from './orm/checking.ts';
+import { expect, isText, isTexts, known } from './checks.ts';
 import { LOCK_NAME } from './orm/lock.ts';
 import { checkRegistry, REGISTRY_OPTIONS } from './orm/registry.ts';
 import type { BackupConfig, LockSettings, PingSettings, RetentionSettings, WebhookSettings } from './settings.ts';

@@ -1,7 +1,7 @@
 /** Environment variables that go before what the configuration says: for images that are built once and run in many places. */
 import { scheduleFromText } from './catalog/schedule.ts';
-import { expect, isText } from './orm/checking.ts';
-import { nearestNames } from './orm/nearest.ts';
+import { expect, isText } from './checks.ts';
+import { nearestNames } from './nearest.ts';
 import { type BackupConfig, defineBackupConfig } from './settings.ts';
 import { checkUrl } from './settings-check.ts';
 

@@ -3,8 +3,8 @@ import { FormatError, RestoreError } from '../errors.ts';
 import { SpoolStaging } from '../files/spool-staging.ts';
 import type { FileStaging, StagedFile } from '../files/storage.ts';
 import type { FileBeginItem, FileDataItem, FileEndItem, FileMeta } from '../format/items.ts';
+import { nearest } from '../nearest.ts';
 import { storageOf } from './file-items.ts';
-import { nearest } from './nearest.ts';
 import type { RegistryConfig } from './registry.ts';
 
 export interface FileCounts {

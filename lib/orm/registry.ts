@@ -1,7 +1,7 @@
 /** What the app says about its backups beyond what the database says by itself. */
+import { expect, isText, isTexts, known } from '../checks.ts';
 import { ConfigError } from '../errors.ts';
 import { isStorageAdapter, type StorageAdapter } from '../files/storage.ts';
-import { expect, isText, isTexts, known } from './checking.ts';
 
 /**
  * What a property holds.

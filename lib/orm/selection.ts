@@ -1,9 +1,9 @@
 /** The registry laid over the model and the catalog: which columns of which tables, and which of them name files. */
 import { ConfigError, SourceError } from '../errors.ts';
 import type { ColumnSchema } from '../format/items.ts';
+import { nearest } from '../nearest.ts';
 import type { Model, ModelTable } from './discovery.ts';
 import type { CatalogTable } from './driver.ts';
-import { nearest } from './nearest.ts';
 import type { MetaLike, PropertyLike } from './orm-like.ts';
 import { checkField, type FieldRule, type RegistryConfig } from './registry.ts';
 

@@ -3,9 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Writable } from 'node:stream';
-import { ConfigError, SinkError, SourceError } from '../errors.ts';
+import { BackupError } from '../errors.ts';
 import { recycle } from '../memory.ts';
-import type { ByteSource, Sink, SinkWriter } from './sink.ts';
+import { existsAlready, fileSinkError, notEnded } from './errors.ts';
+import { readFully } from './file-source.ts';
+import type { Sink, SinkWriter } from './sink.ts';
+
+export { fileSource, handleSource } from './file-source.ts';
 
 /** Between two syncs: the last one, before success is said, then stays short. */
 const SYNC_EVERY = 64 * 1024 * 1024;
@@ -33,10 +37,10 @@ export class FileSink implements Sink {
   }
 
   async create(): Promise<SinkWriter> {
-    if (!this.#force && (await lstat(this.#path).catch(() => null))) throw exists(this.name);
+    if (!this.#force && (await lstat(this.#path).catch(() => null))) throw existsAlready(this.name);
     const temporary = join(dirname(this.#path), `.${basename(this.#path)}.${randomBytes(6).toString('hex')}.part`);
     const handle = await open(temporary, 'wx+', 0o600).catch((error) => {
-      throw sinkError(error, this.name);
+      throw fileSinkError(error, this.name);
     });
     const writer = new FileWriter(handle, this.name);
     return {
@@ -44,14 +48,17 @@ export class FileSink implements Sink {
       readBack: (offset, into) => writer.readBack(offset, into),
       finish: async () => {
         try {
+          if (!writer.writableFinished) throw notEnded(this.name);
+          // Network file systems may say only now, by either of these, that there was no room.
           await handle.sync();
-          await this.#publish(temporary);
-          await syncFolder(dirname(this.#path));
-        } catch (error) {
-          throw error instanceof ConfigError ? error : sinkError(error, this.name);
-        } finally {
           await handle.close();
+          await this.#publish(temporary);
+        } catch (error) {
+          await handle.close().catch(() => {});
+          await unlink(temporary).catch(() => {});
+          throw error instanceof BackupError ? error : fileSinkError(error, this.name);
         }
+        await syncFolder(dirname(this.#path));
       },
       abort: async () => {
         writer.destroy();
@@ -65,9 +72,9 @@ export class FileSink implements Sink {
     if (this.#force) return rename(temporary, this.#path);
     // link() refuses an existing name, atomically; rename() would replace it.
     await link(temporary, this.#path).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') throw exists(this.name);
+      if (error.code === 'EEXIST') throw existsAlready(this.name);
       // Some network and FAT file systems have no hard links.
-      if (await lstat(this.#path).catch(() => null)) throw exists(this.name);
+      if (await lstat(this.#path).catch(() => null)) throw existsAlready(this.name);
       await rename(temporary, this.#path);
     });
     await unlink(temporary).catch(() => {});
@@ -111,7 +118,7 @@ class FileWriter extends Writable {
         await this.#handle.datasync();
       }
     } catch (error) {
-      throw sinkError(error, this.#name);
+      throw fileSinkError(error, this.#name);
     } finally {
       for (const wake of this.#waiting.splice(0)) wake();
     }
@@ -130,93 +137,9 @@ class FileWriter extends Writable {
   }
 }
 
-/** Opens a file for random access. @throws SourceError ERR_SOURCE_NOT_FOUND, ERR_SOURCE_DENIED, ERR_SOURCE_READ */
-export async function fileSource(path: string): Promise<ByteSource> {
-  try {
-    const handle = await open(path, 'r');
-    const facts = await handle.stat();
-    if (!facts.isFile()) {
-      await handle.close();
-      throw new SourceError('ERR_SOURCE_READ', `${path} is not a file. Name a .dbs file.`, { facts: { path } });
-    }
-    return handleSource(handle, path, facts.size);
-  } catch (error) {
-    throw error instanceof SourceError ? error : sourceError(error, path);
-  }
-}
-
-/** Random access to an open file, which `close` closes. */
-export function handleSource(handle: FileHandle, name: string, size: number): ByteSource {
-  return {
-    name,
-    size,
-    read: (offset, into) =>
-      readFully(handle, offset, into).catch((error) => {
-        throw sourceError(error, name);
-      }),
-    close: () => handle.close(),
-  };
-}
-
-async function readFully(handle: FileHandle, offset: number, into: Buffer): Promise<number> {
-  let have = 0;
-  // A negative position would mean "wherever the file is" to the system.
-  while (offset >= 0 && have < into.length) {
-    const { bytesRead } = await handle.read(into, have, into.length - have, offset + have);
-    if (bytesRead === 0) break;
-    have += bytesRead;
-  }
-  return have;
-}
-
 /** Makes a rename in a folder durable. Folders cannot be synced everywhere; where they cannot, the rename stands anyway. */
 export async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, 'r').catch(() => null);
   await handle?.sync().catch(() => {});
   await handle?.close();
-}
-
-function exists(name: string): ConfigError {
-  return new ConfigError(
-    'ERR_SINK_EXISTS',
-    `${name} exists already. Choose another name, or replace it with --force (force: true).`,
-    {
-      facts: { path: name },
-    },
-  );
-}
-
-function sinkError(error: unknown, name: string): SinkError {
-  const { code } = error as NodeJS.ErrnoException;
-  const options = { cause: error, facts: { path: name } };
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new SinkError(
-      'ERR_SINK_FULL',
-      `There is no space left for ${name}. Nothing was kept; make room, or write elsewhere.`,
-      options,
-    );
-  }
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-    return new SinkError('ERR_SINK_DENIED', `${name} may not be written. Check the folder's permissions.`, options);
-  }
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new SinkError('ERR_SINK_NOT_FOUND', `The folder of ${name} does not exist. Create it first.`, options);
-  }
-  return new SinkError(
-    'ERR_SINK_WRITE',
-    `${name} could not be written (${code ?? 'unknown error'}). Nothing was kept.`,
-    options,
-  );
-}
-
-function sourceError(error: unknown, path: string): SourceError {
-  const { code } = error as NodeJS.ErrnoException;
-  const options = { cause: error, facts: { path } };
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new SourceError('ERR_SOURCE_NOT_FOUND', `There is no file ${path}. Check the path.`, options);
-  }
-  if (code === 'EACCES' || code === 'EPERM') {
-    return new SourceError('ERR_SOURCE_DENIED', `${path} may not be read. Check its permissions.`, options);
-  }
-  return new SourceError('ERR_SOURCE_READ', `${path} could not be read (${code ?? 'unknown error'}).`, options);
 }

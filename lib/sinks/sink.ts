@@ -7,7 +7,7 @@ import type { ByteSource } from '../container/source.ts';
 
 export type { ByteSource } from '../container/source.ts';
 
-/** One container being written. Exactly one of `finish` and `abort` ends it. */
+/** One container being written. `finish` or `abort` ends it; where `finish` fails, nothing is under the name. */
 export interface SinkWriter {
   /**
    * Takes the bytes in order. Calls `recycle` on every chunk once it is consumed, so that its memory can serve again.
@@ -15,19 +15,19 @@ export interface SinkWriter {
    */
   readonly stream: Writable;
   /**
-   * Reads what was written, before or after `finish`; waits for bytes that are still on their way. Absent where the sink cannot: then the
+   * Reads what was written, until `finish`; waits for bytes that are still on their way. Absent where the sink cannot: then the
    * layout is `interleaved`, and verification needs `published`.
    */
   readonly readBack?: (offset: number, into: Buffer) => Promise<number>;
   /** Reading back goes over a network: the layout is `interleaved` unless `tandem` is asked for. */
   readonly remote?: boolean;
-  /** Makes it durable and gives it its final name, atomically. @throws SinkError */
+  /** Makes it durable and gives it its final name, atomically. @throws SinkError; ConfigError ERR_SINK_EXISTS. `abort` may follow a failure. */
   finish(): Promise<void>;
   /** After `finish`, for sinks without `readBack`: what is there now under the final name, read afresh. @throws SourceError */
   readonly published?: () => Promise<ByteSource>;
   /** With `published`: removes what `finish` put there, as it did not verify. @throws SinkError */
   readonly withdraw?: () => Promise<void>;
-  /** Leaves nothing behind. Never throws. */
+  /** Leaves nothing behind. Never throws. After a `finish` that succeeded it does nothing. */
   abort(): Promise<void>;
 }
 

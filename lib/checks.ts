@@ -1,8 +1,8 @@
-/** Checks of settings: unknown names, with the nearest known one, and values of the wrong kind. */
-import { ConfigError } from '../errors.ts';
+/** What settings are held to: names that exist, values of the right kind. A slip of the pen is an error that names the nearest thing. */
+import { ConfigError } from './errors.ts';
 import { nearest } from './nearest.ts';
 
-/** @throws ConfigError ERR_CONFIG_INVALID_OPTION where `value` is no object, ERR_CONFIG_UNKNOWN_OPTION for a name that is not in `names` */
+/** Refuses anything but an object of these names. @throws ConfigError ERR_CONFIG_UNKNOWN_OPTION, ERR_CONFIG_INVALID_OPTION */
 export function known(value: unknown, names: readonly string[], at: string): void {
   expect(typeof value === 'object' && value !== null && !Array.isArray(value), at, 'an object');
   for (const name of Object.keys(value as object)) {
@@ -15,7 +15,7 @@ export function known(value: unknown, names: readonly string[], at: string): voi
   }
 }
 
-/** @throws ConfigError ERR_CONFIG_INVALID_OPTION */
+/** @throws ConfigError ERR_CONFIG_INVALID_OPTION "`at` must be `what`." */
 export function expect(holds: boolean, at: string, what: string): asserts holds {
   if (holds) return;
   throw new ConfigError('ERR_CONFIG_INVALID_OPTION', `${at} must be ${what}.`, { facts: { option: at } });
