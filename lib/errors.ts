@@ -63,6 +63,9 @@ export class SinkError extends BackupError {
   }
 }
 
+/** Another instance of the app is at work, or the lock that tells so cannot be used. */
+export class LockError extends BackupError {}
+
 /** The bytes are not a backup that this version can read. */
 export class FormatError extends BackupError {
   readonly offset: number | undefined;

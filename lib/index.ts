@@ -24,6 +24,7 @@ export {
   type SlotInfo,
 } from './keys.ts';
 export { recycle } from './memory.ts';
+export { acquireLock, type Lease, type LockRequest } from './orm/lock.ts';
 export type { OrmLike } from './orm/orm-like.ts';
 export type { EntityRule, FieldRule, FieldType, RegistryConfig } from './orm/registry.ts';
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';

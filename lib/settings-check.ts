@@ -2,6 +2,7 @@
 import { DURATION_FORMS, parseDuration } from './catalog/duration.ts';
 import { parseSchedule } from './catalog/schedule.ts';
 import { expect, isText, isTexts, known } from './checks.ts';
+import { LOCK_NAME } from './orm/lock.ts';
 import { checkRegistry, REGISTRY_OPTIONS } from './orm/registry.ts';
 import type { BackupConfig, LockSettings, PingSettings, RetentionSettings, WebhookSettings } from './settings.ts';
 
@@ -97,7 +98,11 @@ function checkRetention(retention: RetentionSettings): void {
 
 function checkLock(lock: LockSettings): void {
   known(lock, LOCK, 'lock');
-  expect(lock.name === undefined || (isText(lock.name) && lock.name.length <= 100), 'lock.name', 'a name');
+  expect(
+    lock.name === undefined || (isText(lock.name) && LOCK_NAME.test(lock.name)),
+    'lock.name',
+    'letters, digits, spaces, ".", "_", ":" and "-", at most 100',
+  );
   checkDuration(lock.lease, 'lock.lease');
   expect(
     lock.lease === undefined || parseDuration(lock.lease)! >= LEAST_LEASE,

@@ -64,6 +64,7 @@ const WALLS: Record<string, { values: string[]; types?: string[] }> = {
   // The suite for sinks lends memory to them, and sees it come back.
   testkit: { values: ['errors.ts', 'memory.ts', 'format'], types: ['sinks', 'container'] },
   catalog: { values: ['errors.ts'] },
+  notify: { values: ['errors.ts'] },
 };
 const BELOW_COMPOSITION = Object.keys(WALLS);
 /** Packages, by who may import them at run time. Everything else is Node's own. */

@@ -35,7 +35,7 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** Codes that say more than their class does. The first match counts. */
 const BY_CODE: [RegExp, ExitCode][] = [
-  [/_LOCKED$/, ExitCode.LOCKED],
+  [/_LOCKED$|^ERR_LOCK_LOST$/, ExitCode.LOCKED],
   [/^ERR_(SOURCE|SINK|CONTENT)_(NOT_FOUND|NO_DATABASE|NO_BUCKET)$/, ExitCode.NOT_FOUND],
   [/^ERR_RESTORE_(UNKNOWN_ENTITY|MISSING_TABLE|SCHEMA_DRIFT|DIALECT|NO_PRIMARY_KEY)$/, ExitCode.SCHEMA_MISMATCH],
   [/^ERR_SOURCE_MISSING_TABLE$/, ExitCode.SCHEMA_MISMATCH],
