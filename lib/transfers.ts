@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ContainerReader } from './container/reader.ts';
-import { isUrl, openPlace } from './destinations.ts';
+import { openPlace } from './destinations.ts';
 import { SourceError } from './errors.ts';
 import type { Phase } from './events.ts';
 import { Progress } from './progress.ts';
@@ -99,7 +99,7 @@ export async function pushBackup(
     if (error) throw error;
     const place = await openPlace(url, options.settings);
     const { destination } = place;
-    const name = place.name ?? basename(isUrl(file) ? new URL(file).pathname : resolve(file));
+    const name = place.name ?? basename(file);
     try {
       const source = reader.sources[0]!.map.source;
       let resumed = 0;
