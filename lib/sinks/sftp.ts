@@ -13,7 +13,9 @@ import { type SessionOptions, SftpSession } from './sftp/session.ts';
 import type { SshTarget } from './sftp/targets.ts';
 import { parseSftpUrl, type SftpPlace } from './sftp/url.ts';
 import { SftpWriter } from './sftp/writer.ts';
-import type { ByteSource, Destination, ResumedWriter, Sink, SinkWriter, StoredFile } from './sink.ts';
+import type { ByteSource, Destination, ResumedWriter, Sink, SinkWriter, StoredFile, UnfinishedFile } from './sink.ts';
+
+export { checkSshTargets, type SshTarget } from './sftp/targets.ts';
 
 /**
  * The destination of `sftp://TARGET/dir/`. Nothing is connected before it is used.
@@ -134,7 +136,20 @@ export class SftpDestination implements Destination {
   }
 
   async remove(name: string): Promise<void> {
-    const path = this.#folder.join(checkName(name));
+    await this.#unlink(this.#folder.join(checkName(name)), name);
+  }
+
+  /** `started` is when the server last took something of it: it knows no other time. */
+  async *unfinished(): AsyncGenerator<UnfinishedFile> {
+    try {
+      for await (const { path, name, modified } of this.#folder.parts(await this.#session.connection()))
+        yield { name, started: modified, remove: () => this.#unlink(path, name) };
+    } catch (error) {
+      if (!isAbsent(error)) throw sftpSourceError(error, this.name);
+    }
+  }
+
+  async #unlink(path: string, name: string): Promise<void> {
     await this.#session
       .run((connection) => connection.unlink(path))
       .catch((error) => {

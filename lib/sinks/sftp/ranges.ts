@@ -164,9 +164,13 @@ export class SftpRanges {
     const { size, mtime } = await connection.fstat(handle);
     if (size === this.#expected.size && mtime === this.#expected.mtime) return handle;
     await connection.closeHandle(handle).catch(() => {});
-    throw new SourceError('ERR_SOURCE_READ', `${this.#path} was replaced while it was read. Read it again.`, {
-      facts: { path: this.#path },
-    });
+    throw new SourceError(
+      'ERR_SOURCE_REPLACED',
+      `${this.#path} was replaced or removed while it was read. Start again.`,
+      {
+        facts: { path: this.#path },
+      },
+    );
   }
 
   /** Never throws. */
