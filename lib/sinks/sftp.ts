@@ -4,7 +4,7 @@ import { BackupError, SourceError } from '../errors.ts';
 import { checkName, existsAlready, notEnded } from './errors.ts';
 import { partName } from './resume.ts';
 import { Flags, type SftpConnection } from './sftp/connection.ts';
-import { isAbsent, sftpSinkError, sftpSourceError } from './sftp/errors.ts';
+import { isAbsent, sftpSinkError, sftpSourceError, sourceReplaced } from './sftp/errors.ts';
 import { SftpFolder, stored } from './sftp/folder.ts';
 import { absentIsNull, exists, type Opened, type Place, SftpPart, sinkFailure } from './sftp/part.ts';
 import { SftpRanges } from './sftp/ranges.ts';
@@ -112,7 +112,12 @@ export class SftpDestination implements Destination {
     return {
       name: full,
       size: facts.size,
-      read: (offset, into) => ranges.read(offset, into).catch(failed),
+      read: async (offset, into) => {
+        const have = await ranges.read(offset, into).catch(failed);
+        const wanted = offset < 0 ? 0 : Math.min(into.length, Math.max(0, facts.size - offset));
+        if (have < wanted) throw sourceReplaced(full);
+        return have;
+      },
       close: () => ranges.close(),
     };
   }

@@ -86,8 +86,11 @@ export class SftpConnection {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => reject(connectTimeout(where, name)), limit);
-      options.signal?.addEventListener('abort', () => reject(connectionLost(name, 'it was closed')));
+      const closed = () => reject(connectionLost(name, 'it was closed'));
+      if (options.signal?.aborted) closed();
+      options.signal?.addEventListener('abort', closed, { once: true });
     });
+    late.catch(() => {});
     try {
       const connecting = client.connect({
         ...login,
