@@ -4,6 +4,8 @@ import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigError } from './errors.ts';
 import { FileDestination } from './sinks/folder.ts';
+import type { S3Settings } from './sinks/s3/settings.ts';
+import type { SshTarget } from './sinks/sftp/targets.ts';
 import type { Destination } from './sinks/sink.ts';
 
 /** Makes the destination of a URL that ends in `/`. */
@@ -12,9 +14,9 @@ export type DestinationFactory = (url: string) => Destination | Promise<Destinat
 /** What URLs need to be opened: the parts of a `BackupConfig` that say it. */
 export interface DestinationSettings {
   /** Hosts of `sftp://NAME/...`, by name. */
-  sshTargets?: Record<string, object>;
+  sshTargets?: Record<string, SshTarget>;
   /** What `s3://` needs beyond the SDK's own credentials. */
-  s3?: object;
+  s3?: S3Settings;
   /** Schemes of the app's own: `{ gs: (url) => new MyDestination(url) }`. */
   schemes?: Record<string, DestinationFactory>;
 }
@@ -31,6 +33,9 @@ type Opener = (url: string, settings: DestinationSettings) => Destination | Prom
 /** Those that come with this package. A URL comes here with its last slash. */
 const SCHEMES: Record<string, Opener> = {
   file: (url) => new FileDestination(localPath(url)),
+  // Loaded when first needed: most runs need neither.
+  s3: async (url, { s3 }) => (await import('./sinks/s3.ts')).s3Destination(url, s3),
+  sftp: async (url, { sshTargets = {} }) => (await import('./sinks/sftp.ts')).sftpDestination(url, sshTargets),
 };
 
 /** `scheme://...`, and slips such as `s3:bucket/x`. One letter is a drive of Windows. */

@@ -5,8 +5,18 @@
  */
 export { type BackupOptions, createBackup } from './backup.ts';
 export type { Duration } from './catalog/duration.ts';
+export { DEFAULT_PREFIX, makeName, type ParsedName, parseName } from './catalog/naming.ts';
+export { type RetentionRules, retain, type Verdict } from './catalog/retention.ts';
 export type { ScheduleSettings } from './catalog/schedule.ts';
 export { listBackup, readEntry } from './contents.ts';
+export {
+  type DestinationFactory,
+  type DestinationSettings,
+  isUrl,
+  openDestination,
+  openPlace,
+  type Place,
+} from './destinations.ts';
 export * from './errors.ts';
 export type { BackupEvent, Phase } from './events.ts';
 export type { StorageAdapter } from './files/storage.ts';
@@ -27,6 +37,8 @@ export { recycle } from './memory.ts';
 export { acquireLock, type Lease, type LockRequest } from './orm/lock.ts';
 export type { OrmLike } from './orm/orm-like.ts';
 export type { EntityRule, FieldRule, FieldType, RegistryConfig } from './orm/registry.ts';
+export { type Leftover, type PrunedBackup, type PruneOptions, type PruneResult, pruneBackups } from './prune.ts';
+export type { PageHealth, QuickCheck } from './quick-check.ts';
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
 export { type RestoreOptions, restoreBackup } from './restore.ts';
 export { sealedStream, sealStream, unsealStream } from './seal.ts';
@@ -46,16 +58,23 @@ export { FileDestination } from './sinks/folder.ts';
 export { MemoryDestination, MemorySink } from './sinks/memory.ts';
 export { type RetryOptions, retrying } from './sinks/retry.ts';
 export { checkS3Settings, type S3Settings, s3Destination } from './sinks/s3.ts';
+export type { SshTarget } from './sinks/sftp/targets.ts';
+export { sftpDestination } from './sinks/sftp.ts';
 export type { ByteSource, Destination, Sink, SinkWriter, StoredFile, UnfinishedFile } from './sinks/sink.ts';
 export { streamSink } from './sinks/stream.ts';
+export { type StoredBackup, type StoredOptions, storedBackups } from './stored.ts';
 export { formatBytes } from './summary.ts';
+export { pullBackup, pushBackup, type TransferBackupOptions, type TransferReport } from './transfers.ts';
 export type {
   BackupResult,
   BackupSource,
+  BackupTarget,
   Health,
   InspectReport,
   ListEntry,
   OpeningSecret,
+  OutputResult,
+  Problem,
   ReadOptions,
   RestoreResult,
   SealingSecret,

@@ -1,8 +1,6 @@
 /** `repairBackup`: a damaged container into a perfect one, without its key. */
 import { randomBytes } from 'node:crypto';
 import type { ContainerReader } from './container/reader.ts';
-import type { ByteSource } from './container/source.ts';
-import { copyTo } from './copying.ts';
 import { isUrl, openPlace } from './destinations.ts';
 import { ConfigError, SinkError } from './errors.ts';
 import { type Expected, land } from './landing.ts';
@@ -11,6 +9,7 @@ import { Progress } from './progress.ts';
 import { rewrite } from './rewriting.ts';
 import { FileSink } from './sinks/file.ts';
 import type { Destination, Sink } from './sinks/sink.ts';
+import { transfer } from './sinks/transfer.ts';
 import { noName, withReader } from './sources.ts';
 import type { BackupTarget, ReadOptions, ValidationReport } from './types.ts';
 import { examine } from './validate.ts';
@@ -102,8 +101,8 @@ async function replace(reader: ContainerReader, url: string, options: ReadOption
     const sink = destination.sink(name, { force: true });
     if (await readsBack(sink)) return await rewriteTo(sink, reader, options);
     const second = `${name}.repair-${randomBytes(6).toString('hex')}`;
-    const facts = await landed(destination.sink(second), options, (output) => rewrite(reader, output, options));
-    await copyOver(destination, second, sink, facts, options);
+    await rewriteTo(destination.sink(second), reader, options);
+    await copyOver(destination, second, name, options);
     await destination.remove(second);
     return sink.name;
   } finally {
@@ -120,21 +119,23 @@ async function readsBack(sink: Sink): Promise<boolean> {
 async function copyOver(
   destination: Destination,
   from: string,
-  sink: Sink,
-  facts: Expected,
-  options: ReadOptions,
+  to: string,
+  { signal, onEvent }: ReadOptions,
 ): Promise<void> {
-  const source: ByteSource = await destination.open(from);
+  const source = await destination.open(from);
+  const progress = new Progress('repair', onEvent, source.size);
   try {
-    await landed(withoutWithdrawal(sink), options, async (output) => {
-      await copyTo(source, output, new Progress('repair', options.onEvent, source.size), options.signal);
-      return facts;
+    await transfer(source, withoutWithdrawal(destination), to, {
+      force: true,
+      ...(signal ? { signal } : {}),
+      onProgress: (bytes) => progress.add(bytes - progress.bytes),
     });
+    progress.done();
   } catch (error) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     throw new SinkError(
       'ERR_SINK_REPLACE',
-      `${sink.name} could not be replaced. The repaired backup is whole and verified at ${source.name}: copy it, and look at the destination.`,
+      `${destination.name}${to} could not be replaced. The repaired backup is whole and verified at ${source.name}: copy it, and look at the destination.`,
       { cause: error, facts: { repaired: from } },
     );
   } finally {
@@ -143,18 +144,29 @@ async function copyOver(
 }
 
 /** What replaces a backup is not taken away again, even where it does not verify: damaged is better than none. */
-function withoutWithdrawal(sink: Sink): Sink {
+function withoutWithdrawal(destination: Destination): Destination {
   return {
-    name: sink.name,
-    async create() {
-      const writer = await sink.create();
-      const { stream, published } = writer;
+    name: destination.name,
+    sink(name, options) {
+      const sink = destination.sink(name, options);
       return {
-        stream,
-        finish: () => writer.finish(),
-        abort: () => writer.abort(),
-        ...(published ? { published: () => published.call(writer) } : {}),
+        name: sink.name,
+        async create() {
+          const writer = await sink.create();
+          const { stream, published } = writer;
+          return {
+            stream,
+            finish: () => writer.finish(),
+            abort: () => writer.abort(),
+            ...(published ? { published: () => published.call(writer) } : {}),
+          };
+        },
       };
     },
+    open: (name) => destination.open(name),
+    stat: (name) => destination.stat(name),
+    list: () => destination.list(),
+    remove: (name) => destination.remove(name),
+    close: async () => {},
   };
 }

@@ -5,6 +5,8 @@ import { expect, isText, isTexts, known } from './checks.ts';
 import { LOCK_NAME } from './orm/lock.ts';
 import { checkRegistry, REGISTRY_OPTIONS } from './orm/registry.ts';
 import type { BackupConfig, LockSettings, PingSettings, RetentionSettings, WebhookSettings } from './settings.ts';
+import { checkS3Settings } from './sinks/s3/settings.ts';
+import { checkSshTargets } from './sinks/sftp/targets.ts';
 
 const OPTIONS = [
   ...REGISTRY_OPTIONS,
@@ -45,8 +47,8 @@ export function checkSettings(config: BackupConfig): void {
     'letters, digits, ".", "_" and "-", at most 100',
   );
   if (retention !== undefined) checkRetention(retention);
-  for (const name of ['sshTargets', 's3'] as const)
-    if (config[name] !== undefined) expect(isObject(config[name]), name, 'an object');
+  if (config.sshTargets !== undefined) checkSshTargets(config.sshTargets, 'sshTargets');
+  if (config.s3 !== undefined) checkS3Settings(config.s3, 's3');
   if (config.schemes !== undefined) {
     expect(isObject(config.schemes), 'schemes', 'an object');
     for (const [scheme, make] of Object.entries(config.schemes)) {

@@ -8,6 +8,8 @@ import type { DestinationFactory } from './destinations.ts';
 import { type OrmLike, setting } from './orm/orm-like.ts';
 import { REGISTRY_OPTIONS, type RegistryConfig } from './orm/registry.ts';
 import { checkSettings } from './settings-check.ts';
+import type { S3Settings } from './sinks/s3/settings.ts';
+import type { SshTarget } from './sinks/sftp/targets.ts';
 import type { Destination } from './sinks/sink.ts';
 import type { BackupRun } from './types.ts';
 
@@ -19,9 +21,9 @@ export interface BackupConfig extends RegistryConfig {
   /** Which backups stay after a good one was made. Default: all. */
   retention?: RetentionSettings;
   /** Hosts of `sftp://NAME/...`, by name. */
-  sshTargets?: Record<string, object>;
+  sshTargets?: Record<string, SshTarget>;
   /** What `s3://` needs beyond the SDK's own credentials. */
-  s3?: object;
+  s3?: S3Settings;
   /** Makes destinations of URLs whose scheme this package does not know: `{ gs: (url) => new MyDestination(url) }`. */
   schemes?: Record<string, DestinationFactory>;
   /** A file that holds the passphrase of unattended backups: its last line break does not count. */

@@ -1,13 +1,14 @@
 /** Local files: written under a temporary name, synced, renamed; read back for the second copy and for verification. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import { BackupError } from '../errors.ts';
 import { recycle } from '../memory.ts';
 import { existsAlready, fileSinkError, notEnded } from './errors.ts';
 import { readFully } from './file-source.ts';
-import type { Sink, SinkWriter } from './sink.ts';
+import { partName, resumeAt } from './resume.ts';
+import type { ByteSource, ResumedWriter, Sink, SinkWriter } from './sink.ts';
 
 export { fileSource, handleSource } from './file-source.ts';
 
@@ -42,56 +43,98 @@ export class FileSink implements Sink {
     const handle = await open(temporary, 'wx+', 0o600).catch((error) => {
       throw fileSinkError(error, this.name);
     });
-    const writer = new FileWriter(handle, this.name);
-    return {
-      stream: writer,
-      readBack: (offset, into) => writer.readBack(offset, into),
-      finish: async () => {
-        try {
-          if (!writer.writableFinished) throw notEnded(this.name);
-          // Network file systems may say only now, by either of these, that there was no room.
-          await handle.sync();
-          await handle.close();
-          await this.#publish(temporary);
-        } catch (error) {
-          await handle.close().catch(() => {});
-          await unlink(temporary).catch(() => {});
-          throw error instanceof BackupError ? error : fileSinkError(error, this.name);
-        }
-        await syncFolder(dirname(this.#path));
-      },
-      abort: async () => {
-        writer.destroy();
-        await handle.close().catch(() => {});
-        await unlink(temporary).catch(() => {});
-      },
-    };
+    return writerAt({ name: this.name, path: this.#path, force: this.#force }, temporary, handle);
   }
 
-  async #publish(temporary: string): Promise<void> {
-    if (this.#force) return rename(temporary, this.#path);
-    // link() refuses an existing name, atomically; rename() would replace it.
-    await link(temporary, this.#path).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') throw existsAlready(this.name);
-      // Some network and FAT file systems have no hard links.
-      if (await lstat(this.#path).catch(() => null)) throw existsAlready(this.name);
-      await rename(temporary, this.#path);
+  /**
+   * Goes on with a part of an earlier run.
+   * @see Destination.resume
+   * @throws as `create`; SourceError of `file`
+   */
+  async resume(file: ByteSource): Promise<ResumedWriter> {
+    if (!this.#force && (await lstat(this.#path).catch(() => null))) throw existsAlready(this.name);
+    const temporary = join(dirname(this.#path), await partName(basename(this.#path), file));
+    const handle = await open(temporary, constants.O_RDWR | constants.O_CREAT, 0o600).catch((error) => {
+      throw fileSinkError(error, this.name);
     });
-    await unlink(temporary).catch(() => {});
+    try {
+      const from = await resumeAt(file, (await handle.stat()).size, 0, (offset, into) =>
+        readFully(handle, offset, into),
+      );
+      await handle.truncate(from);
+      const writer = writerAt({ name: this.name, path: this.#path, force: this.#force }, temporary, handle, from);
+      const suspend = async () => {
+        writer.stream.destroy();
+        await handle.close().catch(() => {});
+      };
+      return { ...writer, from, suspend };
+    } catch (error) {
+      await handle.close();
+      throw error instanceof BackupError ? error : fileSinkError(error, this.name);
+    }
   }
+}
+
+interface Place {
+  name: string;
+  path: string;
+  force: boolean;
+}
+
+function writerAt(place: Place, temporary: string, handle: FileHandle, from = 0): SinkWriter {
+  const writer = new FileWriter(handle, place.name, from);
+  let finished = false;
+  return {
+    stream: writer,
+    readBack: (offset, into) => writer.readBack(offset, into),
+    finish: async () => {
+      try {
+        if (!writer.writableFinished) throw notEnded(place.name);
+        // Network file systems may say only now, by either of these, that there was no room.
+        await handle.sync();
+        await handle.close();
+        await publish(place, temporary);
+        finished = true;
+      } catch (error) {
+        await handle.close().catch(() => {});
+        await unlink(temporary).catch(() => {});
+        throw error instanceof BackupError ? error : fileSinkError(error, place.name);
+      }
+      await syncFolder(dirname(place.path));
+    },
+    abort: async () => {
+      writer.destroy();
+      await handle.close().catch(() => {});
+      // A part has the same name in each run: another one's may be there by now.
+      if (!finished) await unlink(temporary).catch(() => {});
+    },
+  };
+}
+
+async function publish({ name, path, force }: Place, temporary: string): Promise<void> {
+  if (force) return rename(temporary, path);
+  // link() refuses an existing name, atomically; rename() would replace it.
+  await link(temporary, path).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') throw existsAlready(name);
+    // Some network and FAT file systems have no hard links.
+    if (await lstat(path).catch(() => null)) throw existsAlready(name);
+    await rename(temporary, path);
+  });
+  await unlink(temporary).catch(() => {});
 }
 
 class FileWriter extends Writable {
   readonly #handle: FileHandle;
   readonly #name: string;
-  #length = 0;
+  #length: number;
   #unsynced = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(handle: FileHandle, name: string) {
+  constructor(handle: FileHandle, name: string, from: number) {
     super({ highWaterMark: 2 * 1024 * 1024 });
     this.#handle = handle;
     this.#name = name;
+    this.#length = from;
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {

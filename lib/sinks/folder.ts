@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { checkName, fileSinkError, fileSourceError } from './errors.ts';
 import { FileSink, syncFolder } from './file.ts';
 import { fileSource } from './file-source.ts';
-import type { ByteSource, Destination, Sink, StoredFile, UnfinishedFile } from './sink.ts';
+import type { ByteSource, Destination, ResumedWriter, Sink, StoredFile, UnfinishedFile } from './sink.ts';
 
 /** As FileSink names what it has not finished. */
 const PART = /^\.(.+)\.[0-9a-f]{12}\.part$/;
@@ -26,6 +26,10 @@ export class FileDestination implements Destination {
 
   sink(name: string, options: { force?: boolean } = {}): Sink {
     return new FileSink(this.#path(name), options);
+  }
+
+  async resume(name: string, file: ByteSource, options: { force?: boolean } = {}): Promise<ResumedWriter> {
+    return new FileSink(this.#path(name), options).resume(file);
   }
 
   async open(name: string): Promise<ByteSource> {

@@ -2,16 +2,17 @@
 import { randomBytes } from 'node:crypto';
 import { BackupError, SourceError } from '../errors.ts';
 import { checkName, existsAlready, notEnded } from './errors.ts';
-import { Flags, type SftpConnection } from './sftp-connection.ts';
-import { isAbsent, sftpSinkError, sftpSourceError } from './sftp-errors.ts';
-import { SftpFolder, stored } from './sftp-folder.ts';
-import { absentIsNull, exists, type Opened, type Place, SftpPart, sinkFailure } from './sftp-part.ts';
-import { SftpRanges } from './sftp-ranges.ts';
-import { identityOf, reopenPart } from './sftp-resume.ts';
-import { type SessionOptions, SftpSession } from './sftp-session.ts';
-import type { SshTarget } from './sftp-targets.ts';
-import { parseSftpUrl, type SftpPlace } from './sftp-url.ts';
-import { SftpWriter } from './sftp-writer.ts';
+import { partName } from './resume.ts';
+import { Flags, type SftpConnection } from './sftp/connection.ts';
+import { isAbsent, sftpSinkError, sftpSourceError } from './sftp/errors.ts';
+import { SftpFolder, stored } from './sftp/folder.ts';
+import { absentIsNull, exists, type Opened, type Place, SftpPart, sinkFailure } from './sftp/part.ts';
+import { SftpRanges } from './sftp/ranges.ts';
+import { reopenPart } from './sftp/reopen.ts';
+import { type SessionOptions, SftpSession } from './sftp/session.ts';
+import type { SshTarget } from './sftp/targets.ts';
+import { parseSftpUrl, type SftpPlace } from './sftp/url.ts';
+import { SftpWriter } from './sftp/writer.ts';
 import type { ByteSource, Destination, ResumedWriter, Sink, SinkWriter, StoredFile } from './sink.ts';
 
 /**
@@ -55,7 +56,7 @@ export class SftpDestination implements Destination {
 
   async resume(name: string, file: ByteSource, options: { force?: boolean } = {}): Promise<ResumedWriter> {
     const place = this.#place(name, options.force ?? false);
-    const path = this.#folder.join(`.${name}.${await identityOf(file)}.part`);
+    const path = this.#folder.join(await partName(name, file));
     const { opened, from } = await this.#begin(place, (connection) => reopenPart(connection, path, file));
     const part = new SftpPart(place, path, opened);
     const writer = writerOf(part, from);

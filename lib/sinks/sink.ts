@@ -76,7 +76,7 @@ export interface Destination {
   sink(name: string, options?: { force?: boolean }): Sink;
   /**
    * Goes on with the upload of exactly this file where an earlier run stopped, or begins one that a later run can go on with. What is there was compared
-   * in its last bytes only: read all of it back before `finish`. Absent where every upload begins anew. `upload` (transfer.ts) uses it.
+   * in its last bytes only: read all of it back before `finish`. Absent where every upload begins anew. `transfer` does all of that.
    * @throws SinkError; SourceError of `file`; ConfigError ERR_SINK_EXISTS
    */
   resume?(name: string, file: ByteSource, options?: { force?: boolean }): Promise<ResumedWriter>;

@@ -1,8 +1,8 @@
 /** SFTP against OpenSSH's own server. */
 import { readdirSync } from 'node:fs';
 import t from 'tap';
+import { parseSftpUrl } from '../../lib/sinks/sftp/url.ts';
 import { SftpDestination } from '../../lib/sinks/sftp.ts';
-import { parseSftpUrl } from '../../lib/sinks/sftp-url.ts';
 import { sinkConformance } from '../../lib/testkit/index.ts';
 import { startSshd } from '../support/sshd.ts';
 

@@ -1,9 +1,9 @@
 /** Named SSH targets: what the settings say about the hosts of `sftp://NAME/...`. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { expect, isText, known } from '../checks.ts';
-import { ConfigError } from '../errors.ts';
-import { type HostKey, parseKey } from './sftp-known-hosts.ts';
+import { expect, isText, known } from '../../checks.ts';
+import { ConfigError } from '../../errors.ts';
+import { type HostKey, parseKey } from './known-hosts.ts';
 
 /**
  * One host. Secrets are never here: a password and a key's passphrase come from environment variables, which are named. Local paths may begin with `~/`.

@@ -1,9 +1,9 @@
 /** The bytes of one file on their way: many requests at once, and those without an answer kept until it comes. */
 import { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SinkError } from '../errors.ts';
-import { recycle } from '../memory.ts';
-import type { Opened, SftpPart } from './sftp-part.ts';
+import { SinkError } from '../../errors.ts';
+import { recycle } from '../../memory.ts';
+import type { Opened, SftpPart } from './part.ts';
 
 /** Bytes without an answer: as much as OpenSSH's server takes before it must be waited for. */
 const WINDOW = 2 * 1024 * 1024;
@@ -40,6 +40,7 @@ export class SftpWriter extends Writable {
   #attempts = 0;
   #lostAt = 0;
   #unsynced = 0;
+  #complete = false;
   #waiting: (() => void)[] = [];
 
   constructor(part: SftpPart, from = 0) {
@@ -67,7 +68,11 @@ export class SftpWriter extends Writable {
   }
 
   override _final(callback: (error?: Error | null) => void): void {
-    this.#until(() => this.#pending.length === 0).then(() => callback(), callback);
+    this.#until(() => this.#pending.length === 0).then(() => {
+      this.#complete = true;
+      this.#wake();
+      callback();
+    }, callback);
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -130,7 +135,7 @@ export class SftpWriter extends Writable {
 
   #fail(error: unknown, { connection }: Opened): void {
     // When all is written, whoever finishes sees for himself.
-    if (this.destroyed || this.writableFinished || this.#recovering || connection !== this.#opened?.connection) return;
+    if (this.destroyed || this.#complete || this.#recovering || connection !== this.#opened?.connection) return;
     this.#recovering = this.#recover(error)
       .catch((final) => {
         this.destroy(final);
@@ -174,7 +179,7 @@ export class SftpWriter extends Writable {
 
   /** Reading back: waits for bytes that are on their way. */
   async there(end: number): Promise<void> {
-    await this.#until(() => this.#acknowledged >= end || this.writableFinished);
+    await this.#until(() => this.#acknowledged >= end || this.#complete);
   }
 
   async #until(holds: () => boolean): Promise<void> {

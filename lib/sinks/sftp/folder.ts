@@ -1,10 +1,10 @@
 /** The folder of an SFTP destination: made when it is first written to, listed, measured. */
-import { SinkError } from '../errors.ts';
-import type { SftpConnection } from './sftp-connection.ts';
-import { isAbsent, statusOf } from './sftp-errors.ts';
-import { absentIsNull } from './sftp-part.ts';
-import { remotePath, type SftpPlace } from './sftp-url.ts';
-import type { StoredFile } from './sink.ts';
+import { SinkError } from '../../errors.ts';
+import type { StoredFile } from '../sink.ts';
+import type { SftpConnection } from './connection.ts';
+import { isAbsent, statusOf } from './errors.ts';
+import { absentIsNull } from './part.ts';
+import { remotePath, type SftpPlace } from './url.ts';
 
 export class SftpFolder {
   /** On the server. */

@@ -1,10 +1,10 @@
 /** A file that is being written: under a temporary name, opened again where the connection was lost, and given its final name at the end. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BackupError, SinkError } from '../errors.ts';
-import { existsAlready } from './errors.ts';
-import { Flags, type SftpConnection } from './sftp-connection.ts';
-import { isAbsent, Status, sftpSinkError, statusOf } from './sftp-errors.ts';
-import type { SftpSession } from './sftp-session.ts';
+import { type BackupError, SinkError } from '../../errors.ts';
+import { existsAlready } from '../errors.ts';
+import { Flags, type SftpConnection } from './connection.ts';
+import { isAbsent, Status, sftpSinkError, statusOf } from './errors.ts';
+import type { SftpSession } from './session.ts';
 
 /** With less room than one request needs, a write that fails has failed for want of room: servers say no more than "Failure". */
 const FULL = 512 * 1024;

@@ -1,5 +1,5 @@
 /** What SSH and SFTP say, as sentences. A connection fails by a SinkError, whoever uses it: `permanent` says that trying again is pointless. */
-import { BackupError, SinkError, SourceError } from '../errors.ts';
+import { BackupError, SinkError, SourceError } from '../../errors.ts';
 
 /** Numbers of SSH_FXP_STATUS: draft-ietf-secsh-filexfer-02, section 7, and those of later drafts that servers send. */
 export const Status = {

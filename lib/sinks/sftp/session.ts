@@ -1,8 +1,8 @@
 /** A connection that comes back: opened when first used, shared by all that happens at one destination, opened anew when it was lost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ConnectionOptions, SftpConnection } from './sftp-connection.ts';
-import { connectionLost, isLost } from './sftp-errors.ts';
-import type { SshTarget } from './sftp-targets.ts';
+import { type ConnectionOptions, SftpConnection } from './connection.ts';
+import { connectionLost, isLost } from './errors.ts';
+import type { SshTarget } from './targets.ts';
 
 /** Before each new attempt. A server that restarts is back within this. */
 const DELAYS = [250, 1000, 3000, 8000];

@@ -1,7 +1,7 @@
 /** Ranges of a remote file: large ones in several requests at once, and read ahead where one range follows the other. */
-import { SourceError } from '../errors.ts';
-import { Flags, type SftpConnection } from './sftp-connection.ts';
-import type { SftpSession } from './sftp-session.ts';
+import { SourceError } from '../../errors.ts';
+import { Flags, type SftpConnection } from './connection.ts';
+import type { SftpSession } from './session.ts';
 
 /** Readers that follow their own ranges, such as those of copy A and copy B; and ranges that another may follow yet. */
 const LINES = 3;

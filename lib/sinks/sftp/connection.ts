@@ -2,13 +2,13 @@
 
 import type { FileEntryWithStats, SFTPWrapper, Stats } from 'ssh2';
 import type SftpClient from 'ssh2-sftp-client';
-import { BackupError, ConfigError, type SinkError } from '../errors.ts';
-import { connectError, connectionLost, connectTimeout, Status, statusOf } from './sftp-errors.ts';
-import { hostCheck, keyError, loginOptions } from './sftp-login.ts';
-import type { SshTarget } from './sftp-targets.ts';
+import { BackupError, ConfigError, type SinkError } from '../../errors.ts';
+import { connectError, connectionLost, connectTimeout, Status, statusOf } from './errors.ts';
+import { hostCheck, keyError, loginOptions } from './login.ts';
+import type { SshTarget } from './targets.ts';
 
 /** Of SSH_FXP_OPEN. */
-export const Flags = { READ: 1, WRITE: 2, CREATE: 8, EXCLUSIVE: 32 } as const;
+export const Flags = { READ: 1, WRITE: 2, CREATE: 8, TRUNCATE: 16, EXCLUSIVE: 32 } as const;
 
 /** What every server takes at once: ssh2 assumes packets of 34,000 bytes of one that says nothing. */
 const SMALL = 30 * 1024;
@@ -62,7 +62,7 @@ export class SftpConnection {
   /**
    * Connects, checks the host's key, logs in, and starts SFTP.
    * @param name of the target
-   * @throws ConfigError ERR_CONFIG_PACKAGE_MISSING, ERR_SSH_KEY, ERR_SSH_KNOWN_HOSTS, ERR_SSH_NO_AGENT, ERR_SSH_SECRET_MISSING;
+   * @throws ConfigError ERR_CONFIG_PACKAGE, ERR_SSH_KEY, ERR_SSH_KNOWN_HOSTS, ERR_SSH_NO_AGENT, ERR_SSH_SECRET_MISSING;
    * SinkError ERR_SSH_AGENT, ERR_SSH_AUTH, ERR_SSH_CONNECTION, ERR_SSH_HOST_CHANGED, ERR_SSH_HOST_REVOKED, ERR_SSH_HOST_UNKNOWN, ERR_SSH_PROTOCOL,
    * ERR_SSH_TIMEOUT, ERR_SSH_UNREACHABLE
    */
@@ -293,8 +293,8 @@ async function loadClient(): Promise<new (name: string, callbacks: object) => Sf
     return (await import('ssh2-sftp-client')).default as never;
   } catch (cause) {
     throw new ConfigError(
-      'ERR_CONFIG_PACKAGE_MISSING',
-      'sftp:// needs the package ssh2-sftp-client, which is not installed. Run: npm install ssh2-sftp-client',
+      'ERR_CONFIG_PACKAGE',
+      'SFTP needs the package ssh2-sftp-client. Install it in your app: npm install ssh2-sftp-client.',
       { cause, facts: { package: 'ssh2-sftp-client' } },
     );
   }

@@ -1,7 +1,7 @@
 /** `sftp://TARGET/dir/`: which target, and which folder there. */
-import { ConfigError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
-import type { SshTarget } from './sftp-targets.ts';
+import { ConfigError } from '../../errors.ts';
+import { nearest } from '../../nearest.ts';
+import type { SshTarget } from './targets.ts';
 
 export interface SftpPlace {
   /** Of the target. */

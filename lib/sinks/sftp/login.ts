@@ -1,9 +1,9 @@
 /** How a target is logged in to, and how its host is known: settings, files and environment in, ssh2's options out. Nothing here asks anybody. */
 import { readFile } from 'node:fs/promises';
 import type { ConnectConfig, ServerHostKeyAlgorithm } from 'ssh2';
-import { ConfigError, SinkError } from '../errors.ts';
-import { fingerprint, judge, type KnownHost, knownTypes, typeOfKey } from './sftp-known-hosts.ts';
-import { expandHome, pinnedKey, type SshTarget } from './sftp-targets.ts';
+import { ConfigError, SinkError } from '../../errors.ts';
+import { fingerprint, judge, type KnownHost, knownTypes, typeOfKey } from './known-hosts.ts';
+import { expandHome, pinnedKey, type SshTarget } from './targets.ts';
 
 /** What the server may show of itself, best first. The SHA-1 form of ssh-rsa comes last, for old boxes. */
 const HOST_KEYS: Record<string, ServerHostKeyAlgorithm[]> = {
