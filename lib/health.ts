@@ -1,8 +1,9 @@
 /** Whether backups are as they should be: their age at each destination, how the last run went, room for the next. */
 import { problemOf } from './announce.ts';
-import { type Duration, durationText, parseDuration } from './catalog/duration.ts';
+import { DURATION_FORMS, type Duration, durationText, parseDuration } from './catalog/duration.ts';
 import { byAge, DEFAULT_PREFIX, parseName } from './catalog/naming.ts';
 import { parseSchedule } from './catalog/schedule.ts';
+import { expect } from './checks.ts';
 import { openDestination } from './destinations.ts';
 import { ConfigError } from './errors.ts';
 import type { BackupConfig } from './settings.ts';
@@ -64,6 +65,7 @@ export async function checkHealth(settings: BackupConfig, options: HealthOptions
       'The settings name no destinations for unattended backups. Set destinations, or $DBS_DESTINATIONS.',
     );
   const maxAge = parseDuration(options.maxAge) ?? usualAge(settings, now);
+  expect(options.maxAge === undefined || parseDuration(options.maxAge) !== null, 'maxAge', DURATION_FORMS);
   const destinations: DestinationHealth[] = [];
   let validation: ValidationNote | undefined;
   for (const one of settings.destinations) {

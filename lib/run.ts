@@ -6,12 +6,12 @@ import { Audience, problemOf } from './announce.ts';
 import { createBackup } from './backup.ts';
 import { parseDuration } from './catalog/duration.ts';
 import { DEFAULT_PREFIX, parseName } from './catalog/naming.ts';
-import { keepNewestValid, retain } from './catalog/retention.ts';
 import { openDestination } from './destinations.ts';
 import { ConfigError, LockError } from './errors.ts';
 import { acquireLock, type Lease } from './orm/lock.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import { type BackupConfig, ownConfig, type RetentionSettings } from './settings.ts';
+import { pruneBackups } from './prune.ts';
+import { type BackupConfig, ownConfig } from './settings.ts';
 import { withEnvironment } from './settings-environment.ts';
 import { unattendedSecret } from './settings-secret.ts';
 import type { Destination } from './sinks/sink.ts';
@@ -170,28 +170,35 @@ class Run {
   /** Old backups, where the new one is. */
   async #prune({ name, outputs }: BackupResult): Promise<BackupRun['removed']> {
     const { retention } = this.#settings;
+    const { onEvent } = this.#options;
     if (!retention || !name) return [];
     const removed: BackupRun['removed'] = [];
     for (const [i, destination] of this.#destinations.entries()) {
       if (!outputs[i]?.ok) continue;
-      const names: string[] = [];
+      let problem: Problem | null;
       try {
-        await removeOld(destination, this.#prefix, retention, name, async (old) => {
-          this.#signal?.throwIfAborted();
-          if (this.#lease) await confirmed(this.#lease);
-          await destination.remove(old);
-          names.push(old);
+        if (this.#lease) await confirmed(this.#lease);
+        const { files } = await pruneBackups(destination, {
+          rules: retention,
+          prefix: this.#prefix,
+          ...(onEvent ? { onEvent } : {}),
+          ...(this.#signal ? { signal: this.#signal } : {}),
         });
+        const names = files.filter((file) => file.removed).map((file) => file.name);
+        if (names.length) removed.push({ destination: destination.name, names });
+        problem = files.find((file) => file.problem)?.problem ?? null;
       } catch (error) {
         this.#options.signal?.throwIfAborted();
-        // The backup is there: that the old ones are, too, is no reason to call it failed.
-        const { code, message } = problemOf(error);
+        problem = problemOf(error);
+      }
+      // The backup is there: that old ones are, too, is no reason to call it failed.
+      if (problem) {
+        const { code, message } = problem;
         this.#warn({
           code: 'WARN_RETENTION',
           message: `Old backups were not removed at ${destination.name}: ${message} (${code})`,
         });
       }
-      if (names.length) removed.push({ destination: destination.name, names });
     }
     return removed;
   }
@@ -256,20 +263,6 @@ async function newerThan(destination: Destination, prefix: string, due: Date): P
     if (time !== undefined && time + 1000 > due.getTime()) return true;
   }
   return false;
-}
-
-/** Removes, oldest first, what no rule keeps. `newest` was written and verified a moment ago, and stays whatever the rules say. */
-async function removeOld(
-  destination: Destination,
-  prefix: string,
-  rules: RetentionSettings,
-  newest: string,
-  remove: (name: string) => Promise<void>,
-): Promise<void> {
-  const names: string[] = [];
-  for await (const { name } of destination.list()) names.push(name);
-  const verdicts = keepNewestValid(retain(names, prefix, rules), newest);
-  for (const { name, keep } of verdicts.toReversed()) if (!keep) await remove(name);
 }
 
 /** Waits for a database that is out of reach for a moment: the lease ends before long, one way or the other. @throws LockError ERR_LOCK_LOST */

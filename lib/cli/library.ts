@@ -2,7 +2,9 @@
 export type Library = Pick<
   typeof import('../index.ts'),
   | 'addKeys'
+  | 'checkHealth'
   | 'createBackup'
+  | 'diagnose'
   | 'inspectBackup'
   | 'listBackup'
   | 'listKeys'
@@ -13,11 +15,15 @@ export type Library = Pick<
   | 'removeKey'
   | 'repairBackup'
   | 'restoreBackup'
+  | 'runBackup'
   | 'rotateKeys'
+  | 'scheduleBackups'
+  | 'scheduleFromText'
   | 'sealStream'
   | 'streamSink'
   | 'unsealStream'
   | 'validateBackup'
+  | 'withEnvironment'
 >;
 
 /** What breaks backups on purpose. */

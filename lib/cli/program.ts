@@ -2,12 +2,15 @@
 import { Command, CommanderError } from 'commander';
 import { backupCommand } from './commands/backup.ts';
 import { catCommand } from './commands/cat.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { drillCommand } from './commands/drill.ts';
+import { healthCommand } from './commands/health.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { keysCommand } from './commands/keys.ts';
 import { lsCommand } from './commands/ls.ts';
 import { repairCommand } from './commands/repair.ts';
 import { restoreCommand } from './commands/restore.ts';
+import { scheduleCommand } from './commands/schedule.ts';
 import { sealCommand } from './commands/seal.ts';
 import { unsealCommand } from './commands/unseal.ts';
 import { validateCommand } from './commands/validate.ts';
@@ -29,6 +32,9 @@ const COMMANDS: ((program: Command, run: Runner) => void)[] = [
   repairCommand,
   keysCommand,
   drillCommand,
+  scheduleCommand,
+  healthCommand,
+  doctorCommand,
 ];
 
 /**
