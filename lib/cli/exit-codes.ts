@@ -24,6 +24,8 @@ export const ExitCode = {
   SALVAGED: 5,
   /** Not a backup, damaged beyond repair, cut, or changed on purpose. */
   UNRECOVERABLE: 6,
+  /** Done in part: one of several destinations does not have the backup, or something that should go could not be removed. */
+  PARTIAL: 7,
   NOT_FOUND: 10,
   LOCKED: 11,
   WRONG_KEY: 12,

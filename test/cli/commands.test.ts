@@ -483,11 +483,13 @@ t.test('every command fails with its code and sentence, and never tells the pass
     cat: ['cat', 'x.dbs', 'Shop'],
     drill: ['drill', join(root, 'package.json'), '--damage', 'flip:0.1'],
     keys: ['keys', 'add', 'x.dbs'],
+    push: ['push', 'x.dbs', 's3://bucket/'],
+    prune: ['prune', 'folder', '--keep-last', '1'],
   };
   for (const name of names) {
     for (const extra of [[], ['--json']]) {
       const argv = [...(special[name] ?? [name, 'x.dbs']), ...extra];
-      const keyless = ['inspect', 'repair', 'drill'].includes(name);
+      const keyless = ['inspect', 'repair', 'drill', 'list', 'pull', 'push', 'prune'].includes(name);
       const env = { DBS_NEW_PASSPHRASE: 'new sesame' };
       const testkit = failing as never;
       const { code, out, err } = await runFake(keyless ? argv : [...argv, '--passphrase', 'open sesame'], {
