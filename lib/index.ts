@@ -7,7 +7,7 @@ export { type BackupOptions, createBackup } from './backup.ts';
 export type { Duration } from './catalog/duration.ts';
 export { DEFAULT_PREFIX, makeName, type ParsedName, parseName } from './catalog/naming.ts';
 export { type RetentionRules, retain, type Verdict } from './catalog/retention.ts';
-export type { ScheduleSettings } from './catalog/schedule.ts';
+export { parseSchedule, type Schedule, type ScheduleSettings, scheduleFromText } from './catalog/schedule.ts';
 export { listBackup, readEntry } from './contents.ts';
 export {
   type DestinationFactory,
@@ -17,9 +17,11 @@ export {
   openPlace,
   type Place,
 } from './destinations.ts';
+export { type Check, type DiagnoseOptions, diagnose } from './doctor.ts';
 export * from './errors.ts';
 export type { BackupEvent, Phase } from './events.ts';
 export type { StorageAdapter } from './files/storage.ts';
+export { checkHealth, type DestinationHealth, type HealthOptions, type HealthReport } from './health.ts';
 export { inspectBackup } from './inspect.ts';
 export {
   addKeys,
@@ -33,7 +35,9 @@ export {
   rotateKeys,
   type SlotInfo,
 } from './keys.ts';
+export { BackupManager, backupManager } from './manager.ts';
 export { recycle } from './memory.ts';
+export { signWebhook, verifyWebhook } from './notify/signature.ts';
 export { acquireLock, type Lease, type LockRequest } from './orm/lock.ts';
 export type { OrmLike } from './orm/orm-like.ts';
 export type { EntityRule, FieldRule, FieldType, RegistryConfig } from './orm/registry.ts';
@@ -41,6 +45,13 @@ export { type Leftover, type PrunedBackup, type PruneOptions, type PruneResult, 
 export type { PageHealth, QuickCheck } from './quick-check.ts';
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
 export { type RestoreOptions, restoreBackup } from './restore.ts';
+export { type RunOptions, runBackup } from './run.ts';
+export {
+  type BackupSchedule,
+  type QueueLike,
+  type ScheduleBackupsOptions,
+  scheduleBackups,
+} from './schedule.ts';
 export { sealedStream, sealStream, unsealStream } from './seal.ts';
 export {
   type BackupConfig,
@@ -75,6 +86,7 @@ export { formatBytes } from './summary.ts';
 export { pullBackup, pushBackup, type TransferBackupOptions, type TransferReport } from './transfers.ts';
 export type {
   BackupResult,
+  BackupRun,
   BackupSource,
   BackupTarget,
   Health,

@@ -16,7 +16,7 @@ export type Expected = Pick<ContainerFacts, 'bytes' | 'blocks' | 'chain'>;
 /** Outputs that are verified together, and stand or fall together: the halves of a pair, or one alone. */
 export type Group = Output[];
 
-type Options = Pick<WriteOptions, 'signal' | 'onEvent' | 'verify'>;
+type Options = Pick<WriteOptions, 'signal' | 'onEvent' | 'verify' | 'confirm'>;
 
 /**
  * Verifies each group, by reading back what was written, and then gives it its name; what can only be read under its name is verified after that, and withdrawn where it
@@ -42,6 +42,7 @@ export async function land(
       ),
     );
   if (verify) await forEach(living().filter(readsBack), check);
+  await options.confirm?.();
   signal?.throwIfAborted();
   await forEach(living(), async (group) => {
     for (const output of group) {

@@ -51,6 +51,8 @@ export interface WriteOptions extends Common {
   compression?: CodecName;
   /** Re-read both copies at every output before success is said. Default true where an output can be read back. */
   verify?: boolean;
+  /** Asked when all is written and verified, just before the first output gets its name. What it throws stops the backup: nothing of it is kept. */
+  confirm?: () => Promise<void>;
 }
 
 export type { Losses, Survival };
@@ -230,7 +232,7 @@ export interface BackupRun {
   milliseconds: number;
   /** Of the file, the same at every destination; `null` where none was begun. */
   name: string | null;
-  destinations: { name: string; ok: boolean; problem: Problem | null }[];
+  destinations: { name: string; ok: boolean; verified: boolean; problem: Problem | null }[];
   rows: number;
   files: { count: number; bytes: number };
   /** Of the container. */

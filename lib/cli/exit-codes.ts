@@ -30,6 +30,8 @@ export const ExitCode = {
   LOCKED: 11,
   WRONG_KEY: 12,
   SCHEMA_MISMATCH: 13,
+  /** A check of `health` or `doctor` failed. */
+  UNHEALTHY: 20,
   INTERRUPTED: 130,
 } as const;
 

@@ -2,7 +2,9 @@
 export type Library = Pick<
   typeof import('../index.ts'),
   | 'addKeys'
+  | 'checkHealth'
   | 'createBackup'
+  | 'diagnose'
   | 'inspectBackup'
   | 'listBackup'
   | 'listKeys'
@@ -16,12 +18,16 @@ export type Library = Pick<
   | 'removeKey'
   | 'repairBackup'
   | 'restoreBackup'
+  | 'runBackup'
   | 'rotateKeys'
+  | 'scheduleBackups'
+  | 'scheduleFromText'
   | 'sealStream'
   | 'storedBackups'
   | 'streamSink'
   | 'unsealStream'
   | 'validateBackup'
+  | 'withEnvironment'
 >;
 
 /** What breaks backups on purpose. */

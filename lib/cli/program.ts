@@ -2,7 +2,9 @@
 import { Command, CommanderError } from 'commander';
 import { backupCommand } from './commands/backup.ts';
 import { catCommand } from './commands/cat.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { drillCommand } from './commands/drill.ts';
+import { healthCommand } from './commands/health.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { keysCommand } from './commands/keys.ts';
 import { listCommand } from './commands/list.ts';
@@ -12,6 +14,7 @@ import { pullCommand } from './commands/pull.ts';
 import { pushCommand } from './commands/push.ts';
 import { repairCommand } from './commands/repair.ts';
 import { restoreCommand } from './commands/restore.ts';
+import { scheduleCommand } from './commands/schedule.ts';
 import { sealCommand } from './commands/seal.ts';
 import { unsealCommand } from './commands/unseal.ts';
 import { validateCommand } from './commands/validate.ts';
@@ -37,6 +40,9 @@ const COMMANDS: ((program: Command, run: Runner) => void)[] = [
   pruneCommand,
   keysCommand,
   drillCommand,
+  scheduleCommand,
+  healthCommand,
+  doctorCommand,
 ];
 
 /**
