@@ -1,9 +1,10 @@
-/** How an upload is cut into parts: all the bytes, in bounds, whatever the length. No server is needed. */
+/** How an upload is cut into parts: all the bytes, in bounds, whatever the length; and what errors are called. No server is needed. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import t from 'tap';
+import { answerOf, s3Error } from '../../lib/sinks/s3/errors.ts';
 import { crcOf, MAX_PARTS, partSizeOf } from '../../lib/sinks/s3/parts.ts';
 import { PartsWriter } from '../../lib/sinks/s3/parts-writer.ts';
 
@@ -128,4 +129,39 @@ t.test('a part that is refused ends the stream', async (t) => {
     t.match(broken, { message: 'refused' });
     t.ok(sizes.size < 13);
   }
+});
+
+t.test('what the network and servers say', async (t) => {
+  const http = (status: number, name = 'UnknownError') => ({ name, $metadata: { httpStatusCode: status } });
+  const cases: [object | undefined, string, boolean][] = [
+    [{ code: 'ECONNREFUSED' }, 'UNREACHABLE', false],
+    [Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' }), 'UNREACHABLE', false],
+    [{ code: 'ENOTFOUND' }, 'UNREACHABLE', false],
+    [{ code: 'SELF_SIGNED_CERT_IN_CHAIN' }, 'UNREACHABLE', true],
+    [{ code: 'CERT_HAS_EXPIRED' }, 'UNREACHABLE', true],
+    [{ code: 'ERR_TLS_CERT_ALTNAME_INVALID' }, 'UNREACHABLE', true],
+    [{ name: 'TimeoutError' }, 'TIMEOUT', false],
+    [{ name: 'TimeoutError', code: 'ECONNRESET' }, 'CONNECTION', false],
+    [{ code: 'ETIMEDOUT' }, 'TIMEOUT', false],
+    [{ code: 'EPIPE' }, 'CONNECTION', false],
+    [new Error('socket hang up'), 'CONNECTION', false],
+    [http(429), 'BUSY', false],
+    [http(503), 'BUSY', false],
+    [http(403), 'DENIED', true],
+    [http(403, 'ExpiredToken'), 'CREDENTIALS', true],
+    [{ name: 'CredentialsProviderError' }, 'CREDENTIALS', true],
+    [http(301), 'REGION', true],
+    [http(404, 'NoSuchBucket'), 'NO_BUCKET', true],
+    [http(400, 'XAmzContentSHA256Mismatch'), 'TRANSFER', false],
+    [http(400, 'EntityTooLarge'), 'WRITE', true],
+    [http(500), 'WRITE', false],
+    [undefined, 'WRITE', false],
+  ];
+  for (const [error, name, permanent] of cases) {
+    const sink = s3Error('sink', error, 's3://bucket/a.dbs');
+    t.match(sink, { name: 'SinkError', code: `ERR_SINK_${name}`, permanent, message: /^s3:..bucket.a\.dbs: .*\.$/ });
+    const source = s3Error('source', error, 's3://bucket/a.dbs');
+    t.match(source, { name: 'SourceError', code: /^ERR_SOURCE_/, permanent });
+  }
+  t.match(answerOf(s3Error('sink', http(404, 'NoSuchKey'), 'x')), { status: 404, s3: 'NoSuchKey' });
 });
