@@ -34,6 +34,7 @@ export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts
 export { type RestoreOptions, restoreBackup } from './restore.ts';
 export { sealedStream, sealStream, unsealStream } from './seal.ts';
 export { type BandwidthOptions, throttled } from './sinks/bandwidth.ts';
+export { checkName } from './sinks/errors.ts';
 export { FileSink, fileSource } from './sinks/file.ts';
 export { FileDestination } from './sinks/folder.ts';
 export { MemoryDestination, MemorySink } from './sinks/memory.ts';

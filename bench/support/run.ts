@@ -34,6 +34,12 @@ export function runJob(job: Job, flags: string[] = []): Outcome {
   return JSON.parse(out) as Outcome;
 }
 
+/** An app without rows or files, to restore into. */
+export function emptyApp(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  runJob({ do: 'fill', folder, rowBytes: 0, fileBytes: 0 });
+}
+
 /** A folder for the whole run, which goes when the process does. */
 export function workFolder(): string {
   const folder = mkdtempSync(join(process.env.DBS_BENCH_DIR ?? tmpdir(), 'dbs-bench-'));

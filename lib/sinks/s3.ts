@@ -18,7 +18,7 @@ export { checkS3Settings, type S3Settings } from './s3/settings.ts';
  *
  * @param url `s3://bucket/prefix/`. Credentials come from the SDK's own chain: environment, profile, role.
  * @param tuning for tests
- * @throws ConfigError ERR_CONFIG_S3_URL, ERR_CONFIG_UNKNOWN_OPTION, ERR_CONFIG_INVALID_OPTION, ERR_CONFIG_PACKAGE; SinkError ERR_SINK_REGION. The operations:
+ * @throws ConfigError ERR_CONFIG_S3_URL, ERR_CONFIG_UNKNOWN_OPTION, ERR_CONFIG_INVALID_OPTION, ERR_CONFIG_PACKAGE_MISSING; SinkError ERR_SINK_REGION. The operations:
  * ERR_SINK_* and ERR_SOURCE_* as docs/errors.md has them.
  */
 export async function s3Destination(

@@ -23,6 +23,8 @@ export interface ObjectFacts {
   modified: Date;
   /** Who wrote it: the number that each writer gives itself. */
   writer: string | undefined;
+  /** Object Lock holds it, as far as we may know. */
+  locked: boolean;
 }
 
 /** Metadata by which a writer knows its own object again. */
@@ -30,13 +32,13 @@ export const WRITER = 'dbs-writer';
 
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
-/** @throws ConfigError ERR_CONFIG_PACKAGE where it is not installed */
+/** @throws ConfigError ERR_CONFIG_PACKAGE_MISSING where it is not installed */
 export async function loadSdk(load: () => Promise<Sdk> = () => import('@aws-sdk/client-s3')): Promise<Sdk> {
   try {
     return await load();
   } catch (cause) {
     throw new ConfigError(
-      'ERR_CONFIG_PACKAGE',
+      'ERR_CONFIG_PACKAGE_MISSING',
       'S3 needs the package @aws-sdk/client-s3. Install it in your app: npm install @aws-sdk/client-s3.',
       { cause, facts: { package: '@aws-sdk/client-s3' } },
     );
@@ -60,7 +62,7 @@ export class S3Connection {
     this.tuning = tuning;
   }
 
-  /** Connects to nothing yet. @throws ConfigError ERR_CONFIG_PACKAGE; SinkError ERR_SINK_REGION */
+  /** Connects to nothing yet. @throws ConfigError ERR_CONFIG_PACKAGE_MISSING; SinkError ERR_SINK_REGION */
   static async open(place: S3Place, settings: S3Settings, tuning: S3Tuning): Promise<S3Connection> {
     const sdk = await loadSdk();
     const make = (more: S3Settings) => quietly(() => new sdk.S3Client(clientConfig({ ...settings, ...more }, tuning)));
@@ -127,7 +129,8 @@ export class S3Connection {
             if (status === 404 || status === undefined || status >= 500) throw error;
             const probe = await client.send(new GetObjectCommand({ ...target, Range: 'bytes=0-0' }), options);
             (probe.Body as { destroy?: () => void } | undefined)?.destroy?.();
-            throw error;
+            // That works: the SDK has learned the right time by the refusal, say.
+            return await client.send(new HeadObjectCommand(target), options);
           }
         },
         signal,
@@ -138,6 +141,7 @@ export class S3Connection {
         etag: head.ETag ?? '',
         modified: head.LastModified ?? new Date(0),
         writer: head.Metadata?.[WRITER],
+        locked: head.ObjectLockMode !== undefined,
       };
     } catch (error) {
       const { status, s3 } = answerOf(error);
