@@ -69,10 +69,18 @@ export { FileDestination } from './sinks/folder.ts';
 export { MemoryDestination, MemorySink } from './sinks/memory.ts';
 export { type RetryOptions, retrying } from './sinks/retry.ts';
 export { checkS3Settings, type S3Settings, s3Destination } from './sinks/s3.ts';
-export type { SshTarget } from './sinks/sftp/targets.ts';
-export { sftpDestination } from './sinks/sftp.ts';
-export type { ByteSource, Destination, Sink, SinkWriter, StoredFile, UnfinishedFile } from './sinks/sink.ts';
+export { checkSshTargets, type SshTarget, sftpDestination } from './sinks/sftp.ts';
+export type {
+  ByteSource,
+  Destination,
+  ResumedWriter,
+  Sink,
+  SinkWriter,
+  StoredFile,
+  UnfinishedFile,
+} from './sinks/sink.ts';
 export { streamSink } from './sinks/stream.ts';
+export { type TransferOptions, type TransferResult, transfer } from './sinks/transfer.ts';
 export { type StoredBackup, type StoredOptions, storedBackups } from './stored.ts';
 export { formatBytes } from './summary.ts';
 export { pullBackup, pushBackup, type TransferBackupOptions, type TransferReport } from './transfers.ts';

@@ -41,6 +41,19 @@ export function throttled(destination: Destination, options: BandwidthOptions): 
   return {
     name: destination.name,
     sink: (name, how) => throttledSink(destination.sink(name, how), write, read),
+    ...(destination.resume
+      ? {
+          resume: async (name, file, how) => {
+            const writer = await destination.resume!(name, file, how);
+            const slow = throttledWriter(writer, write, read);
+            const suspend = async () => {
+              slow.stream.destroy();
+              await writer.suspend();
+            };
+            return { ...slow, from: writer.from, suspend };
+          },
+        }
+      : {}),
     open: async (name) => throttledSource(await destination.open(name), read),
     stat: (name) => destination.stat(name),
     list: () => destination.list(),
@@ -54,30 +67,31 @@ export function throttled(destination: Destination, options: BandwidthOptions): 
 function throttledSink(sink: Sink, write: Rate | undefined, read: Rate | undefined): Sink {
   return {
     name: sink.name,
-    create: async (): Promise<SinkWriter> => {
-      const writer = await sink.create();
-      const { readBack, remote, published, withdraw } = writer;
-      const stream = write ? throttledStream(writer.stream, write) : writer.stream;
-      return {
-        stream,
-        ...(readBack
-          ? {
-              readBack: async (offset, into) => {
-                const have = await readBack.call(writer, offset, into);
-                if (remote) await read?.take(have);
-                return have;
-              },
-            }
-          : {}),
-        ...(remote === undefined ? {} : { remote }),
-        finish: () => writer.finish(),
-        ...(published ? { published: async () => throttledSource(await published.call(writer), read) } : {}),
-        ...(withdraw ? { withdraw: () => withdraw.call(writer) } : {}),
-        abort: async () => {
-          stream.destroy();
-          await writer.abort();
-        },
-      };
+    create: async () => throttledWriter(await sink.create(), write, read),
+  };
+}
+
+function throttledWriter(writer: SinkWriter, write: Rate | undefined, read: Rate | undefined): SinkWriter {
+  const { readBack, remote, published, withdraw } = writer;
+  const stream = write ? throttledStream(writer.stream, write) : writer.stream;
+  return {
+    stream,
+    ...(readBack
+      ? {
+          readBack: async (offset, into) => {
+            const have = await readBack.call(writer, offset, into);
+            if (remote) await read?.take(have);
+            return have;
+          },
+        }
+      : {}),
+    ...(remote === undefined ? {} : { remote }),
+    finish: () => writer.finish(),
+    ...(published ? { published: async () => throttledSource(await published.call(writer), read) } : {}),
+    ...(withdraw ? { withdraw: () => withdraw.call(writer) } : {}),
+    abort: async () => {
+      stream.destroy();
+      await writer.abort();
     },
   };
 }

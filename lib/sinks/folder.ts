@@ -6,8 +6,8 @@ import { FileSink, syncFolder } from './file.ts';
 import { fileSource } from './file-source.ts';
 import type { ByteSource, Destination, ResumedWriter, Sink, StoredFile, UnfinishedFile } from './sink.ts';
 
-/** As FileSink names what it has not finished. */
-const PART = /^\.(.+)\.[0-9a-f]{12}\.part$/;
+/** As FileSink names what it has not finished; the longer ones are of uploads that may go on. */
+const PART = /^\.(.+)\.(?:[0-9a-f]{12}){1,2}\.part$/;
 
 /**
  * The files of one folder, which must exist before anything is written. Links, folders, special files and `.part` files are not listed.

@@ -53,6 +53,7 @@ export function retrying(destination: Destination, options: RetryOptions = {}): 
   return {
     name: destination.name,
     sink: (name, how) => retryingSink(destination.sink(name, how), again),
+    ...(destination.resume ? { resume: (name, file, how) => again(() => destination.resume!(name, file, how)) } : {}),
     open: (name) => again(() => retryingSource(destination, name, again)),
     stat: (name) => again(() => destination.stat(name)),
     list: () => retryingList(destination, options),

@@ -4,7 +4,7 @@ import { BackupError, SourceError } from '../errors.ts';
 import { checkName, existsAlready, notEnded } from './errors.ts';
 import { partName } from './resume.ts';
 import { Flags, type SftpConnection } from './sftp/connection.ts';
-import { isAbsent, sftpSinkError, sftpSourceError } from './sftp/errors.ts';
+import { isAbsent, sftpSinkError, sftpSourceError, sourceReplaced } from './sftp/errors.ts';
 import { SftpFolder, stored } from './sftp/folder.ts';
 import { absentIsNull, exists, type Opened, type Place, SftpPart, sinkFailure } from './sftp/part.ts';
 import { SftpRanges } from './sftp/ranges.ts';
@@ -13,7 +13,9 @@ import { type SessionOptions, SftpSession } from './sftp/session.ts';
 import type { SshTarget } from './sftp/targets.ts';
 import { parseSftpUrl, type SftpPlace } from './sftp/url.ts';
 import { SftpWriter } from './sftp/writer.ts';
-import type { ByteSource, Destination, ResumedWriter, Sink, SinkWriter, StoredFile } from './sink.ts';
+import type { ByteSource, Destination, ResumedWriter, Sink, SinkWriter, StoredFile, UnfinishedFile } from './sink.ts';
+
+export { checkSshTargets, type SshTarget } from './sftp/targets.ts';
 
 /**
  * The destination of `sftp://TARGET/dir/`. Nothing is connected before it is used.
@@ -110,7 +112,12 @@ export class SftpDestination implements Destination {
     return {
       name: full,
       size: facts.size,
-      read: (offset, into) => ranges.read(offset, into).catch(failed),
+      read: async (offset, into) => {
+        const have = await ranges.read(offset, into).catch(failed);
+        const wanted = offset < 0 ? 0 : Math.min(into.length, Math.max(0, facts.size - offset));
+        if (have < wanted) throw sourceReplaced(full);
+        return have;
+      },
       close: () => ranges.close(),
     };
   }
@@ -134,7 +141,20 @@ export class SftpDestination implements Destination {
   }
 
   async remove(name: string): Promise<void> {
-    const path = this.#folder.join(checkName(name));
+    await this.#unlink(this.#folder.join(checkName(name)), name);
+  }
+
+  /** `started` is when the server last took something of it: it knows no other time. */
+  async *unfinished(): AsyncGenerator<UnfinishedFile> {
+    try {
+      for await (const { path, name, modified } of this.#folder.parts(await this.#session.connection()))
+        yield { name, started: modified, remove: () => this.#unlink(path, name) };
+    } catch (error) {
+      if (!isAbsent(error)) throw sftpSourceError(error, this.name);
+    }
+  }
+
+  async #unlink(path: string, name: string): Promise<void> {
     await this.#session
       .run((connection) => connection.unlink(path))
       .catch((error) => {

@@ -7,13 +7,12 @@ import type { S3Client } from '@aws-sdk/client-s3';
 import type { Test } from 'tap';
 import { loadSdk, S3Connection, type S3Tuning } from '../../lib/sinks/s3/client.ts';
 import type { S3Settings } from '../../lib/sinks/s3/settings.ts';
-import { listUploads } from '../../lib/sinks/s3/uploads.ts';
 
 export const ENDPOINT = process.env.S3_ENDPOINT ?? '';
 export const REGION = process.env.AWS_REGION ?? 'default';
 
 /** Quick attempts, so that what never succeeds is soon over. */
-export const QUICK: S3Tuning = { retry: { attempts: 4, firstDelay: 20, maxDelay: 100 }, socketTimeout: 1500 };
+export const QUICK: S3Tuning = { retry: { attempts: 4, firstDelay: 20, maxDelay: 100 }, socketTimeout: 10_000 };
 
 /** Says loudly that there is no server, and fails in CI. */
 export function serverIsThere(t: Test): boolean {
@@ -27,16 +26,11 @@ export function serverIsThere(t: Test): boolean {
 
 let own: S3Client | undefined;
 
-/** A connection past everything that is tested. */
-export async function plainClient(t: Test): Promise<S3Client> {
+/** A client past everything that is tested. It keeps no process alive. */
+export async function plainClient(): Promise<S3Client> {
   if (!own) {
-    const { client } = await S3Connection.open(
-      { bucket: 'any', prefix: '' },
-      { endpoint: ENDPOINT, region: REGION },
-      {},
-    );
-    own = client;
-    t.teardown(() => client.destroy());
+    const place = { bucket: 'any', prefix: '' };
+    own = (await S3Connection.open(place, { endpoint: ENDPOINT, region: REGION }, {})).client;
   }
   return own;
 }
@@ -44,7 +38,7 @@ export async function plainClient(t: Test): Promise<S3Client> {
 /** A bucket for a test file. It goes, with all that is in it. */
 export async function makeBucket(t: Test, options: { lock?: boolean } = {}): Promise<string> {
   const sdk = await loadSdk();
-  const client = await plainClient(t);
+  const client = await plainClient();
   const Bucket = `dbs-${randomBytes(8).toString('hex')}`;
   await client.send(
     new sdk.CreateBucketCommand({ Bucket, ...(options.lock ? { ObjectLockEnabledForBucket: true } : {}) }),
@@ -61,12 +55,13 @@ export async function makeBucket(t: Test, options: { lock?: boolean } = {}): Pro
 
 /** What lies in a bucket: objects, and uploads that nobody completed. */
 export async function contents(bucket: string): Promise<{ objects: string[]; uploads: string[] }> {
-  const connection = await S3Connection.open({ bucket, prefix: '' }, { endpoint: ENDPOINT, region: REGION }, {});
-  const uploads: string[] = [];
-  for await (const { name } of listUploads(connection)) uploads.push(name);
-  const { Contents = [] } = await connection.client.send(new connection.sdk.ListObjectsV2Command({ Bucket: bucket }));
-  connection.close();
-  return { objects: Contents.map(({ Key }) => Key!), uploads };
+  const sdk = await loadSdk();
+  const client = await plainClient();
+  const [{ Uploads = [] }, { Contents = [] }] = await Promise.all([
+    client.send(new sdk.ListMultipartUploadsCommand({ Bucket: bucket })),
+    client.send(new sdk.ListObjectsV2Command({ Bucket: bucket })),
+  ]);
+  return { objects: Contents.map(({ Key }) => Key!), uploads: Uploads.map(({ Key }) => Key!) };
 }
 
 export const settings = (more: S3Settings = {}): S3Settings => ({ endpoint: ENDPOINT, region: REGION, ...more });
@@ -115,7 +110,7 @@ export async function makeProxy(t: Test): Promise<Proxy> {
   const server = createServer((request, response) => {
     const asked = describe(request, proxy.asked);
     proxy.asked.push(asked);
-    void pass(request, response, proxy.mischief?.(asked)).catch(() => request.socket.destroy());
+    void pass(request, response, proxy.mischief?.(asked)).catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   proxy.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -147,11 +142,13 @@ function describe(request: IncomingMessage, earlier: Asked[]): Asked {
 }
 
 async function pass(request: IncomingMessage, response: ServerResponse, mischief: Mischief | undefined): Promise<void> {
-  if (mischief === 'cut') return void request.socket.destroy();
+  // The request forgets it once it is over.
+  const { socket } = request;
+  if (mischief === 'cut') return void socket.destroy();
   if (mischief === 'cut-in-request') {
     let seen = 0;
     for await (const chunk of request) if ((seen += chunk.length) > 100_000) break;
-    return void request.socket.destroy();
+    return void socket.destroy();
   }
   if (typeof mischief === 'object' && 'status' in mischief) {
     const { status, code = '', headers = {} } = mischief;
@@ -170,6 +167,9 @@ async function pass(request: IncomingMessage, response: ServerResponse, mischief
   const answered = new Promise<IncomingMessage>((resolve, reject) =>
     upstream.on('response', resolve).on('error', reject),
   );
+  // Where the client cuts first, nobody waits for it any more.
+  answered.catch(() => {});
+  request.on('error', () => upstream.destroy());
   let flipped = mischief !== 'flip';
   for await (const chunk of request as AsyncIterable<Buffer>) {
     if (!flipped) chunk[chunk.length >> 1]! ^= 4;
@@ -180,17 +180,15 @@ async function pass(request: IncomingMessage, response: ServerResponse, mischief
   const answer = await answered;
   if (mischief === 'cut-before-answer') {
     answer.resume();
-    return void request.socket.destroy();
+    return void socket.destroy();
   }
   response.writeHead(answer.statusCode!, answer.headers);
-  let seen = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {
     if (mischief === 'cut-in-answer') {
       response.write(chunk.subarray(0, chunk.length >> 1));
       await sleep(20);
-      return void request.socket.destroy();
+      return void socket.destroy();
     }
-    seen += chunk.length;
     if (!response.write(chunk)) await new Promise((resolve) => response.once('drain', resolve));
   }
   response.end();

@@ -23,6 +23,8 @@ export interface ObjectFacts {
   modified: Date;
   /** Who wrote it: the number that each writer gives itself. */
   writer: string | undefined;
+  /** Object Lock holds it, as far as we may know. */
+  locked: boolean;
 }
 
 /** Metadata by which a writer knows its own object again. */
@@ -127,7 +129,8 @@ export class S3Connection {
             if (status === 404 || status === undefined || status >= 500) throw error;
             const probe = await client.send(new GetObjectCommand({ ...target, Range: 'bytes=0-0' }), options);
             (probe.Body as { destroy?: () => void } | undefined)?.destroy?.();
-            throw error;
+            // That works: the SDK has learned the right time by the refusal, say.
+            return await client.send(new HeadObjectCommand(target), options);
           }
         },
         signal,
@@ -138,6 +141,7 @@ export class S3Connection {
         etag: head.ETag ?? '',
         modified: head.LastModified ?? new Date(0),
         writer: head.Metadata?.[WRITER],
+        locked: head.ObjectLockMode !== undefined,
       };
     } catch (error) {
       const { status, s3 } = answerOf(error);

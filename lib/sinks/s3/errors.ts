@@ -42,9 +42,9 @@ export function s3Error(side: Side, error: unknown, name: string): BackupError {
 export function codeOf(error: unknown): string {
   const { name, Code, code } = (error ?? {}) as SdkError;
   const own = Code ?? name ?? '';
-  return own === 'Error' || own === 'AggregateError' || own === 'Unknown' || own === 'UnknownError'
-    ? (code ?? '')
-    : own;
+  // The SDK calls a cut connection a timeout, too.
+  if (own === 'TimeoutError' && code) return code;
+  return /^(Error|AggregateError|Unknown|UnknownError|)$/.test(own) ? (code ?? '') : own;
 }
 
 /** Status and code of an error that `s3Error` made. */
@@ -56,6 +56,15 @@ export function answerOf(error: unknown): { status?: number; s3?: string } {
 export function isUnknownHeader(error: unknown): boolean {
   const { status, s3 } = answerOf(error);
   return status === 501 || (status === 400 && (s3 === 'InvalidArgument' || s3 === 'InvalidRequest'));
+}
+
+/** Whoever answers 200 to everything, as the login page of a network does, is no S3 server: without this field of an answer nothing was done. */
+export function sensible<Name extends string, Answer extends { [name in Name]?: string | undefined }>(
+  field: Name,
+  answer: Answer,
+): Answer {
+  if (answer[field]) return answer;
+  throw Object.assign(new Error(`an answer without ${field}`), { $metadata: { httpStatusCode: 200 } });
 }
 
 /** Whether the server may have done what it gave no right answer to. @param error as the SDK threw it */
@@ -73,7 +82,7 @@ const WRONG_REGION =
 const DAMAGED =
   /^(BadDigest|InvalidDigest|XAmzContentSHA256Mismatch|XAmzContentChecksumMismatch|IncompleteBody|InvalidPart)$/;
 const BUSY =
-  /^(SlowDown|ServiceUnavailable|Busy|TooManyRequests|TooManyRequestsException|Throttling|ThrottlingException|RequestLimitExceeded)$/;
+  /^(ConditionalRequestConflict|OperationAborted|SlowDown|ServiceUnavailable|Busy|TooManyRequests|TooManyRequestsException|Throttling|ThrottlingException|RequestLimitExceeded)$/;
 const UNREACHABLE = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/;
 const CUT = /^(ECONNRESET|EPIPE|ERR_STREAM_PREMATURE_CLOSE|ECONNABORTED|EPROTO|HPE_[A-Z_]+)$/;
 const TIMEOUT = /^(TimeoutError|RequestTimeout|ETIMEDOUT|ESOCKETTIMEDOUT|RequestTimeoutException)$/;

@@ -4,7 +4,7 @@ import { SourceError } from '../../errors.ts';
 import { withRetries } from '../retry.ts';
 import type { ByteSource } from '../sink.ts';
 import type { ObjectFacts, S3Connection } from './client.ts';
-import { answerOf, s3Error } from './errors.ts';
+import { answerOf, s3Error, sensible } from './errors.ts';
 
 /** @param facts what it was when it was opened: a read of anything else is refused */
 export function s3Source(connection: S3Connection, name: string, facts: ObjectFacts): ByteSource {
@@ -69,14 +69,20 @@ async function* range(
       throw s3Error('source', error, shown);
     });
   const body = answer.Body as Readable;
-  const whole = offset === 0 && length === facts.size;
-  const right = answer.ContentRange?.startsWith(`bytes ${offset}-`) ?? whole;
-  if (!right || (facts.etag && answer.ETag && answer.ETag !== facts.etag)) {
+  try {
+    sensible('ETag', answer);
+    if (facts.etag && answer.ETag !== facts.etag)
+      throw { name: 'PreconditionFailed', $metadata: { httpStatusCode: 412 } };
+  } catch (error) {
     body.destroy();
-    if (right) throw s3Error('source', { name: 'PreconditionFailed', $metadata: { httpStatusCode: 412 } }, shown);
+    throw s3Error('source', error, shown);
+  }
+  if (!answer.ContentRange?.startsWith(`bytes ${offset}-`)) {
+    body.destroy();
     throw new SourceError(
       'ERR_SOURCE_READ',
       `${shown}: the server sent other bytes than those it was asked for. It must support ranges.`,
+      { facts: { path: shown } },
     );
   }
   try {

@@ -1,7 +1,7 @@
 /** An upload in parts, from its first part to its completion or its end. */
 import type { CompletedPart } from '@aws-sdk/client-s3';
 import type { S3Connection } from './client.ts';
-import { isUnknownHeader, mayHaveArrived } from './errors.ts';
+import { isUnknownHeader, mayHaveArrived, sensible } from './errors.ts';
 import { crcOf } from './parts.ts';
 import { abortUpload, listUploads } from './uploads.ts';
 
@@ -38,21 +38,15 @@ export class Upload {
     const { ETag } = await this.#connection.send(
       'sink',
       this.#shown,
-      (client, options) =>
-        client.send(
-          new this.#connection.sdk.UploadPartCommand({
-            ...this.#connection.target(this.#name),
-            UploadId,
-            PartNumber: number,
-            Body: bytes,
-            ContentLength: bytes.length,
-            ...checksum,
-          }),
-          options,
-        ),
+      async (client, options) => {
+        const input = { ...this.#connection.target(this.#name), UploadId, PartNumber: number };
+        const body = { Body: bytes, ContentLength: bytes.length, ...checksum };
+        const command = new this.#connection.sdk.UploadPartCommand({ ...input, ...body });
+        return sensible('ETag', await client.send(command, options));
+      },
       this.#signal,
     );
-    this.#parts.push({ PartNumber: number, ...(ETag ? { ETag } : {}), ...checksum });
+    this.#parts.push({ PartNumber: number, ETag: ETag!, ...checksum });
   }
 
   /** Makes the object of its parts. @param onlyNew refuse, where the server can, a name that came meanwhile @throws SinkError */
@@ -61,17 +55,11 @@ export class Upload {
     const { CompleteMultipartUploadCommand } = this.#connection.sdk;
     const Parts = this.#parts.sort((a, b) => a.PartNumber! - b.PartNumber!);
     const attempt = (condition: { IfNoneMatch?: string }) =>
-      this.#connection.send('sink', this.#shown, (client, options) =>
-        client.send(
-          new CompleteMultipartUploadCommand({
-            ...this.#connection.target(this.#name),
-            UploadId,
-            MultipartUpload: { Parts },
-            ...condition,
-          }),
-          options,
-        ),
-      );
+      this.#connection.send('sink', this.#shown, async (client, options) => {
+        const input = { ...this.#connection.target(this.#name), UploadId, MultipartUpload: { Parts } };
+        const command = new CompleteMultipartUploadCommand({ ...input, ...condition });
+        return sensible('ETag', await client.send(command, options));
+      });
     try {
       await attempt(onlyNew ? { IfNoneMatch: '*' } : {});
     } catch (error) {
@@ -102,7 +90,7 @@ export class Upload {
         async (client, options) => {
           try {
             const input = { ...connection.target(this.#name), ...this.#object, ...checksum };
-            return await client.send(new CreateMultipartUploadCommand(input), options);
+            return sensible('UploadId', await client.send(new CreateMultipartUploadCommand(input), options));
           } catch (error) {
             lost ||= mayHaveArrived(error);
             throw error;

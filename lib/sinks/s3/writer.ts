@@ -4,7 +4,7 @@ import { ConfigError, SinkError } from '../../errors.ts';
 import { existsAlready, notEnded } from '../errors.ts';
 import type { SinkWriter } from '../sink.ts';
 import { type ObjectFacts, type S3Connection, WRITER } from './client.ts';
-import { answerOf, isUnknownHeader, s3Error } from './errors.ts';
+import { answerOf, isUnknownHeader, s3Error, sensible } from './errors.ts';
 import { crcOf } from './parts.ts';
 import { PartsWriter } from './parts-writer.ts';
 import { s3Source } from './source.ts';
@@ -90,21 +90,21 @@ async function mayCreate(connection: S3Connection, name: string, force: boolean)
 }
 
 /** What every object gets, however it is sent. */
-function objectOptions({ settings }: S3Connection, id: string) {
-  const { storageClass, objectLock, serverSideEncryption, kmsKeyId } = settings;
+function objectOptions(connection: S3Connection, id: string) {
+  const { storageClass, serverSideEncryption, kmsKeyId } = connection.settings;
   return {
     Metadata: { [WRITER]: id },
     ContentType: 'application/octet-stream',
     ...(storageClass ? { StorageClass: storageClass as 'STANDARD' } : {}),
-    ...(objectLock
-      ? {
-          ObjectLockMode: objectLock.mode,
-          ObjectLockRetainUntilDate: new Date(Date.now() + objectLock.days * DAY),
-        }
-      : {}),
+    ...lockOptions(connection),
     ...(serverSideEncryption ? { ServerSideEncryption: serverSideEncryption } : {}),
     ...(kmsKeyId ? { SSEKMSKeyId: kmsKeyId } : {}),
   };
+}
+
+function lockOptions({ settings: { objectLock } }: S3Connection) {
+  if (!objectLock) return {};
+  return { ObjectLockMode: objectLock.mode, ObjectLockRetainUntilDate: new Date(Date.now() + objectLock.days * DAY) };
 }
 
 async function putWhole(
@@ -120,19 +120,11 @@ async function putWhole(
   const shown = connection.nameOf(name);
   for (;;) {
     try {
-      await connection.send('sink', shown, (client, options) =>
-        client.send(
-          new PutObjectCommand({
-            ...connection.target(name),
-            ...objectOptions(connection, id),
-            ...condition,
-            ...checksum,
-            Body: bytes,
-            ContentLength: bytes.length,
-          }),
-          options,
-        ),
-      );
+      await connection.send('sink', shown, async (client, options) => {
+        const body = { Body: bytes, ContentLength: bytes.length, ...condition, ...checksum };
+        const input = { ...connection.target(name), ...objectOptions(connection, id), ...body };
+        return sensible('ETag', await client.send(new PutObjectCommand(input), options));
+      });
       return;
     } catch (error) {
       if (!isUnknownHeader(error)) throw error;
@@ -161,6 +153,21 @@ async function confirm(connection: S3Connection, name: string, id: string, lengt
       { facts: { path: shown, sent: length, stored: facts.size } },
     );
   }
+  if (connection.settings.objectLock && !facts.locked) await lock(connection, name);
+}
+
+/** Some servers forget, for an object that came in parts, what was said about its lock when it was begun. */
+async function lock(connection: S3Connection, name: string): Promise<void> {
+  const { ObjectLockMode: Mode, ObjectLockRetainUntilDate: RetainUntilDate } = lockOptions(connection);
+  await connection.send('sink', connection.nameOf(name), (client, options) =>
+    client.send(
+      new connection.sdk.PutObjectRetentionCommand({
+        ...connection.target(name),
+        Retention: { Mode: Mode!, RetainUntilDate: RetainUntilDate! },
+      }),
+      options,
+    ),
+  );
 }
 
 /** The object, if it is this writer's. */

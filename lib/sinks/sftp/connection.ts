@@ -1,6 +1,6 @@
 /** One SSH connection with its SFTP channel, as promises. Every request ends: by its answer, or because the connection does. */
 
-import type { FileEntryWithStats, SFTPWrapper, Stats } from 'ssh2';
+import type { FileEntryWithStats, SFTPWrapper, Client as Ssh, Stats } from 'ssh2';
 import type SftpClient from 'ssh2-sftp-client';
 import { BackupError, ConfigError, type SinkError } from '../../errors.ts';
 import { connectError, connectionLost, connectTimeout, Status, statusOf } from './errors.ts';
@@ -86,8 +86,11 @@ export class SftpConnection {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => reject(connectTimeout(where, name)), limit);
-      options.signal?.addEventListener('abort', () => reject(connectionLost(name, 'it was closed')));
+      const closed = () => reject(connectionLost(name, 'it was closed'));
+      if (options.signal?.aborted) closed();
+      options.signal?.addEventListener('abort', closed, { once: true });
     });
+    late.catch(() => {});
     try {
       const connecting = client.connect({
         ...login,
@@ -280,8 +283,8 @@ function sizeOf(limit: unknown): number {
 }
 
 /** The ssh2 client within. */
-function rawClient(client: SftpClient): import('ssh2').Client {
-  return (client as unknown as { client: import('ssh2').Client }).client;
+function rawClient(client: SftpClient): Ssh {
+  return (client as unknown as { client: Ssh }).client;
 }
 
 function oneLine(message: string): string {

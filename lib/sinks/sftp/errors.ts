@@ -58,10 +58,12 @@ export function connectError(cause: unknown, where: string, name: string): SinkE
     );
   }
   if (level === 'client-timeout' || code === 'ETIMEDOUT') return connectTimeout(where, name, cause);
-  if (level === 'client-socket' || typeof code === 'string') {
+  // ssh2-sftp-client has codes of its own, which are not those of the system.
+  const system = typeof code === 'string' && /^E(?!RR_)/.test(code) ? code : undefined;
+  if (level === 'client-socket' || system) {
     return new SinkError(
       'ERR_SSH_UNREACHABLE',
-      `${where} cannot be reached (${typeof code === 'string' ? code : message}). Check host and port of sshTargets.${name}.`,
+      `${where} cannot be reached (${system ?? message}). Check host and port of sshTargets.${name}.`,
       { ...options, permanent: false },
     );
   }
@@ -107,15 +109,17 @@ export function sftpSinkError(error: unknown, name: string, full = false): Backu
 export function sftpSourceError(error: unknown, name: string): BackupError {
   if (error instanceof BackupError) return error;
   const options = { cause: error, facts: { path: name } };
-  if (isAbsent(error)) return sourceNotFound(name, error);
+  if (isAbsent(error))
+    return new SourceError('ERR_SOURCE_NOT_FOUND', `There is no file ${name}. Check the path.`, options);
   if (statusOf(error) === Status.PERMISSION_DENIED)
     return new SourceError('ERR_SOURCE_DENIED', `${name} may not be read. Check its permissions.`, options);
   return new SourceError('ERR_SOURCE_READ', `${name} could not be read (${said(error)}).`, options);
 }
 
-export function sourceNotFound(name: string, cause?: unknown): SourceError {
-  const options = { facts: { path: name }, ...(cause === undefined ? {} : { cause }) };
-  return new SourceError('ERR_SOURCE_NOT_FOUND', `There is no file ${name}. Check the path.`, options);
+export function sourceReplaced(name: string): SourceError {
+  return new SourceError('ERR_SOURCE_REPLACED', `${name} was replaced or removed while it was read. Start again.`, {
+    facts: { path: name },
+  });
 }
 
 function said(error: unknown): string {

@@ -1,10 +1,14 @@
 /** The folder of an SFTP destination: made when it is first written to, listed, measured. */
+import type { Attributes } from 'ssh2';
 import { SinkError } from '../../errors.ts';
 import type { StoredFile } from '../sink.ts';
 import type { SftpConnection } from './connection.ts';
 import { isAbsent, statusOf } from './errors.ts';
 import { absentIsNull } from './part.ts';
 import { remotePath, type SftpPlace } from './url.ts';
+
+/** A part of a sink; the longer ones are of uploads that may go on. What stepped aside for a replacement is not among them. */
+const PART = /^\.(.+)\.(?:[0-9a-f]{12}){1,2}\.part$/;
 
 export class SftpFolder {
   /** On the server. */
@@ -46,13 +50,27 @@ export class SftpFolder {
 
   /** Its finished files. Links, folders and special files are not among them. */
   async *list(connection: SftpConnection): AsyncGenerator<StoredFile> {
+    for await (const { name, facts } of this.#files(connection, (name) => !name.endsWith('.part')))
+      yield stored(name, facts);
+  }
+
+  /** Parts, by the path of each. */
+  async *parts(connection: SftpConnection): AsyncGenerator<{ path: string; name: string; modified: Date }> {
+    for await (const { name, facts } of this.#files(connection, (name) => PART.test(name)))
+      yield { path: this.join(name), name: PART.exec(name)![1]!, modified: stored(name, facts).modified };
+  }
+
+  async *#files(
+    connection: SftpConnection,
+    wanted: (name: string) => boolean,
+  ): AsyncGenerator<{ name: string; facts: Attributes }> {
     for await (const entries of connection.entries(this.path)) {
-      for (const { filename, attrs } of entries) {
-        if (filename.endsWith('.part') || filename === '.' || filename === '..') continue;
+      for (const { filename: name, attrs } of entries) {
+        if (!wanted(name) || name === '.' || name === '..') continue;
         // Some servers say nothing of what an entry is.
         const known = attrs.mode !== undefined && attrs.size !== undefined && attrs.mtime !== undefined;
-        const facts = known ? attrs : await connection.lstat(this.join(filename)).catch(absentIsNull);
-        if (facts && (facts.mode & 0o170000) === 0o100000) yield stored(filename, facts);
+        const facts = known ? attrs : await connection.lstat(this.join(name)).catch(absentIsNull);
+        if (facts && (facts.mode & 0o170000) === 0o100000) yield { name, facts };
       }
     }
   }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type BackupError, SinkError } from '../../errors.ts';
 import { existsAlready } from '../errors.ts';
 import { Flags, type SftpConnection } from './connection.ts';
-import { isAbsent, Status, sftpSinkError, statusOf } from './errors.ts';
+import { isAbsent, isLost, Status, sftpSinkError, statusOf } from './errors.ts';
 import type { SftpSession } from './session.ts';
 
 /** With less room than one request needs, a write that fails has failed for want of room: servers say no more than "Failure". */
@@ -80,8 +80,10 @@ export class SftpPart {
         facts: { path: name, size, have },
       });
     }
-    // Servers that keep quotas may say no only now.
-    await this.closeHandle();
+    // Servers that keep quotas may say no only now. A connection that is lost now has closed it.
+    await this.closeHandle().catch((error) => {
+      if (!isLost(error)) throw error;
+    });
   }
 
   async closeHandle(): Promise<void> {

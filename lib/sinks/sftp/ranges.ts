@@ -1,6 +1,6 @@
 /** Ranges of a remote file: large ones in several requests at once, and read ahead where one range follows the other. */
-import { SourceError } from '../../errors.ts';
 import { Flags, type SftpConnection } from './connection.ts';
+import { sourceReplaced } from './errors.ts';
 import type { SftpSession } from './session.ts';
 
 /** Readers that follow their own ranges, such as those of copy A and copy B; and ranges that another may follow yet. */
@@ -164,9 +164,7 @@ export class SftpRanges {
     const { size, mtime } = await connection.fstat(handle);
     if (size === this.#expected.size && mtime === this.#expected.mtime) return handle;
     await connection.closeHandle(handle).catch(() => {});
-    throw new SourceError('ERR_SOURCE_READ', `${this.#path} was replaced while it was read. Read it again.`, {
-      facts: { path: this.#path },
-    });
+    throw sourceReplaced(this.#path);
   }
 
   /** Never throws. */
