@@ -130,15 +130,16 @@ function environment(settings: BackupConfig, env: NodeJS.ProcessEnv): Finding {
 /** As far as a backup goes before it reads the first row: every right to read is looked at by then. */
 async function readable(orms: OrmLike[], settings: BackupConfig, signal?: AbortSignal): Promise<BackupSchema> {
   const source = createRowSource(orms, { registry: registryOf(settings), ...(signal ? { signal } : {}) });
-  try {
-    for await (const item of source) if (item.type === 'schema') return item.schema;
-    throw new Error('no schema came');
-  } finally {
-    if (!source.closed) {
-      source.destroy();
-      await once(source, 'close');
-    }
+  // A stream that is left early ends with an error of its own, which is nobody's.
+  source.on('error', () => {});
+  let schema: BackupSchema | undefined;
+  for await (const item of source) {
+    if (item.type !== 'schema') continue;
+    schema = item.schema;
+    break;
   }
+  if (!source.closed) await new Promise<void>((closed) => source.once('close', () => closed()));
+  return schema!;
 }
 
 async function restorable(orms: OrmLike[], tables: BackupSchema['tables']): Promise<Finding> {
