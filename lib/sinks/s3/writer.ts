@@ -50,9 +50,8 @@ export async function createS3Writer(connection: S3Connection, name: string, for
       // The answer may have been lost on its way, and what was sent may have arrived.
       const there = await connection.head('sink', name).catch(() => null);
       if (there?.writer !== id) {
-        const { status, s3 } = answerOf(error);
-        if (!force && (status === 412 || (status === 409 && s3 === 'ConditionalRequestConflict')))
-          throw existsAlready(shown);
+        // Nothing was there a moment ago: whatever the server calls it, somebody else's came meanwhile.
+        if (!force && (there || answerOf(error).status === 412)) throw existsAlready(shown);
         throw error;
       }
     }
