@@ -364,3 +364,16 @@ t.test('settings', async (t) => {
   for (const value of [null, [], 'nas', { 'a b': good }, { nas: null }, { nas: [] }])
     t.match(thrown(value), { code: 'ERR_CONFIG_INVALID_OPTION' });
 });
+
+t.test('docs/sftp.md: its settings are right, and all there are', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/sftp.md'), 'utf8');
+  const [, block] = /const sshTargets = (\{[\s\S]*?\n\});/.exec(page)!;
+  t.ok(checkSshTargets(new Function(`return ${block}`)(), 'sshTargets').office);
+  const rows = [...page.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].flatMap(([, names]) => names!.match(/\w+/g)!);
+  try {
+    checkSshTargets({ nas: { nothing: 1 } }, 'sshTargets');
+  } catch (error) {
+    t.strictSame(rows.sort(), [...(error as { facts: { known: string[] } }).facts.known].sort());
+  }
+  t.equal(rows.length, 12);
+});

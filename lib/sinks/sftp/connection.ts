@@ -62,7 +62,7 @@ export class SftpConnection {
   /**
    * Connects, checks the host's key, logs in, and starts SFTP.
    * @param name of the target
-   * @throws ConfigError ERR_CONFIG_PACKAGE, ERR_SSH_KEY, ERR_SSH_KNOWN_HOSTS, ERR_SSH_NO_AGENT, ERR_SSH_SECRET_MISSING;
+   * @throws ConfigError ERR_CONFIG_PACKAGE_MISSING, ERR_SSH_KEY, ERR_SSH_KNOWN_HOSTS, ERR_SSH_NO_AGENT, ERR_SSH_SECRET_MISSING;
    * SinkError ERR_SSH_AGENT, ERR_SSH_AUTH, ERR_SSH_CONNECTION, ERR_SSH_HOST_CHANGED, ERR_SSH_HOST_REVOKED, ERR_SSH_HOST_UNKNOWN, ERR_SSH_PROTOCOL,
    * ERR_SSH_TIMEOUT, ERR_SSH_UNREACHABLE
    */
@@ -296,7 +296,7 @@ async function loadClient(): Promise<new (name: string, callbacks: object) => Sf
     return (await import('ssh2-sftp-client')).default as never;
   } catch (cause) {
     throw new ConfigError(
-      'ERR_CONFIG_PACKAGE',
+      'ERR_CONFIG_PACKAGE_MISSING',
       'SFTP needs the package ssh2-sftp-client. Install it in your app: npm install ssh2-sftp-client.',
       { cause, facts: { package: 'ssh2-sftp-client' } },
     );
