@@ -341,4 +341,15 @@ t.test('an upload goes on in a later run, and only on what is its own', async (t
   t.equal(server.files.size, 0, 'what does not verify is not gone on with');
   await transfer(file, place, 'a.dbs');
   t.ok(server.files.get('/backups/a.dbs')!.equals(bytes));
+
+  for (const kind of ['READ', 'FSTAT', 'RENAME']) {
+    server.files.clear();
+    let seen = 0;
+    // The first FSTAT is of the part that is opened.
+    server.fault = (request) => (request.kind === kind && ++seen > (kind === 'FSTAT' ? 1 : 0) ? 'cut' : undefined);
+    await t.rejects(transfer(file, place, 'a.dbs'), { code: 'ERR_SSH_CONNECTION' });
+    server.fault = () => undefined;
+    t.strictSame([...server.files.keys()], [part], `${kind}: the part stays`);
+    t.ok((await transfer(file, place, 'a.dbs')).resumed > 2 ** 20, `${kind}: and is gone on with`);
+  }
 });
