@@ -28,7 +28,8 @@ import {
   transfer,
   validateBackup,
 } from '../../lib/index.ts';
-import type { SessionOptions } from '../../lib/sinks/sftp/session.ts';
+import { loadClient } from '../../lib/sinks/sftp/connection.ts';
+import type { SessionOptions } from '../../lib/sinks/sftp/options.ts';
 import { parseSftpUrl } from '../../lib/sinks/sftp/url.ts';
 import { SftpDestination } from '../../lib/sinks/sftp.ts';
 import { Random, sinkConformance } from '../../lib/testkit/index.ts';
@@ -321,6 +322,14 @@ t.test('URLs', async (t) => {
     t.match(error, { code: 'ERR_SSH_URL' }, url);
     t.notMatch((error as Error).message, 'me:pw');
   }
+});
+
+t.test('the package is missing', async (t) => {
+  const load = () => import('no-such-package' as string);
+  await t.rejects(loadClient(load), {
+    code: 'ERR_CONFIG_PACKAGE_MISSING',
+    message: /npm install ssh2-sftp-client/,
+  });
 });
 
 t.test('settings', async (t) => {
