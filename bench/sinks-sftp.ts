@@ -15,6 +15,7 @@ import { pipeline } from 'node:stream/promises';
 import type { SshTarget } from '../lib/sinks/sftp/targets.ts';
 import { sftpDestination } from '../lib/sinks/sftp.ts';
 import { type Sshd, startSshd } from '../test/support/sshd.ts';
+import { median } from './support/run.ts';
 
 const MiB = 2 ** 20;
 
@@ -25,11 +26,18 @@ interface Job {
   bytes: number;
 }
 
-/** In a process of its own. @returns seconds without the start of Node, and peak MiB */
-async function work({ do: what, target, file, bytes }: Job): Promise<{ seconds: number; peak: number }> {
+interface Outcome {
+  /** Without the start of Node. */
+  seconds: number;
+  /** Seconds of all cores, of the client. */
+  cpu: number;
+}
+
+/** In a process of its own. */
+async function work({ do: what, target, file, bytes }: Job): Promise<Outcome & { peak: number }> {
   const place = await sftpDestination('sftp://bench/', { bench: target });
   // The connection is not measured: `sftp` below makes its own, in some hundredths of a second.
-  const begun = performance.now();
+  const [begun, before] = [performance.now(), process.cpuUsage()];
   if (what === 'get') {
     const source = await place.open('bench');
     // The pipeline asks for one when the last is written.
@@ -53,17 +61,18 @@ async function work({ do: what, target, file, bytes }: Job): Promise<{ seconds: 
     await writer.finish();
   }
   const seconds = (performance.now() - begun) / 1000;
+  const { user, system } = process.cpuUsage(before);
   await place.close();
   const status = readFileSync('/proc/self/status', 'utf8');
-  return { seconds, peak: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024 };
+  return { seconds, cpu: (user + system) / 1e6, peak: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024 };
 }
 
-function run(job: Job): { seconds: number; peak: number } {
+function run(job: Job): Outcome & { peak: number } {
   const args = ['--import=tsx', '--no-warnings', import.meta.filename, JSON.stringify(job)];
   return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }));
 }
 
-function openssh({ target }: Sshd, batch: string, ...flags: string[]): number {
+function openssh({ target }: Sshd, batch: string, ...flags: string[]): Outcome {
   const begun = performance.now();
   const options = [
     '-o',
@@ -74,9 +83,14 @@ function openssh({ target }: Sshd, batch: string, ...flags: string[]): number {
     target.privateKeyPath!,
   ];
   const args = ['-q', ...flags, '-b', '-', '-P', String(target.port), ...options, `${target.username}@${target.host}`];
-  const { status, stderr } = spawnSync('sftp', args, { input: `${batch}\n`, encoding: 'utf8' });
+  // The shell says what the command and its ssh took.
+  const { status, stderr } = spawnSync('bash', ['-c', 'TIMEFORMAT="cpu %U %S"; time sftp "$@"', 'bash', ...args], {
+    input: `${batch}\n`,
+    encoding: 'utf8',
+  });
   if (status !== 0) throw new Error(stderr);
-  return (performance.now() - begun) / 1000;
+  const [, user, system] = /cpu ([\d.]+) ([\d.]+)/.exec(stderr)!;
+  return { seconds: (performance.now() - begun) / 1000, cpu: Number(user) + Number(system) };
 }
 
 async function main(): Promise<void> {
@@ -91,21 +105,23 @@ async function main(): Promise<void> {
     const [file, down, remote] = [join(dir, 'local'), join(dir, 'down'), join(remoteDir, 'theirs')];
     const random = await open('/dev/urandom');
     await pipeline(random.createReadStream({ end: bytes - 1 }), createWriteStream(file));
-    const times: Record<string, number[]> = {};
-    const note = (name: string, seconds: number) => (times[name] ??= []).push(seconds);
+    const times: Record<string, Outcome[]> = {};
+    const note = (name: string, outcome: Outcome) => (times[name] ??= []).push(outcome);
     for (let round = 0; round < rounds; round++) {
-      note('put: ours', run({ do: 'put', target, file, bytes }).seconds);
+      note('put: ours', run({ do: 'put', target, file, bytes }));
       note('put: sftp -f', openssh(sshd, `put ${file} ${remote}`, '-f'));
       note('put: sftp', openssh(sshd, `put ${file} ${remote}`));
-      note('get: ours', run({ do: 'get', target, file: down, bytes }).seconds);
+      note('get: ours', run({ do: 'get', target, file: down, bytes }));
       note('get: sftp', openssh(sshd, `get ${remote} ${down}`));
       for (const path of [down, remote]) rmSync(path);
     }
-    console.log(`${bytes / MiB} MiB, ${rounds} rounds: seconds (median, all), MB/s`);
+    console.log(`${bytes / MiB} MiB, ${rounds} rounds, medians: seconds (all), MB/s, CPU seconds of the client`);
     for (const [name, all] of Object.entries(times)) {
-      const median = [...all].sort((a, b) => a - b)[all.length >> 1]!;
+      const seconds = median(all.map((one) => one.seconds));
+      const list = all.map((one) => one.seconds.toFixed(2)).join(' ');
+      const cpu = median(all.map((one) => one.cpu)).toFixed(2);
       console.log(
-        `${name.padEnd(14)} ${median.toFixed(2)} (${all.map((s) => s.toFixed(2)).join(' ')}), ${(bytes / 1e6 / median).toFixed(0)} MB/s`,
+        `${name.padEnd(14)} ${seconds.toFixed(2)} (${list}), ${(bytes / 1e6 / seconds).toFixed(0)} MB/s, ${cpu}`,
       );
     }
     rmSync(file);
