@@ -293,7 +293,8 @@ t.test('pull over a bad line', async (t) => {
   place.open = async (name) => {
     const source = await open(name);
     const read = async (offset: number, into: Buffer) => {
-      if (into.length > 65_536 && offset > 2_500_000 && cut) throw Object.assign(new Error('cut'), { code: 'ERR_SOURCE_READ' });
+      if (into.length > 65_536 && offset > 2_500_000 && cut)
+        throw Object.assign(new Error('cut'), { code: 'ERR_SOURCE_READ' });
       reads += into.length;
       return source.read(offset, into);
     };
