@@ -6,7 +6,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Job, Outcome } from './support/job.ts';
-import { MiB, machine, runJob, say, table, workFolder } from './support/run.ts';
+import { emptyApp, MiB, machine, runJob, say, table, workFolder } from './support/run.ts';
 
 const LIMIT = 160;
 const SPREAD = 20;
@@ -46,7 +46,7 @@ function measure(mib: number, runs: number): [string, Outcome][] {
   const restore: Job = { do: 'restore', folder: at('restored'), input: at('app.dbs') };
   note(
     'restore of an app',
-    worst(restore, runs, () => remove('restored')),
+    worst(restore, runs, () => emptyApp(at('restored'))),
   );
   remove('restored');
   remove('app.dbs');

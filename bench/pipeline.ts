@@ -8,7 +8,7 @@ import { copyFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { corruptFile } from '../lib/testkit/index.ts';
 import type { Job, Outcome } from './support/job.ts';
-import { MiB, machine, median, runJob, say, table, workFolder } from './support/run.ts';
+import { emptyApp, MiB, machine, median, runJob, say, table, workFolder } from './support/run.ts';
 
 type Figures = Pick<Outcome, 'wall' | 'cpu' | 'peak'>;
 
@@ -97,13 +97,15 @@ for (const app of ['rows', 'blobs', 'files']) {
   const output = at(`${app}-app.dbs`);
   job(`backup, ${label}`, size, { do: 'backup', folder: at(app), output, verify: false });
   job(`backup, ${label}, verified`, size, { do: 'backup', folder: at(app), output });
-  job(`restore, ${label}`, size, { do: 'restore', folder: at('restored'), input: output }, () => remove('restored'));
+  job(`restore, ${label}`, size, { do: 'restore', folder: at('restored'), input: output }, () =>
+    emptyApp(at('restored')),
+  );
 }
 const damagedRows = at('damaged-rows.dbs');
 const restoreDamaged: Job = { do: 'restore', folder: at('restored'), input: damagedRows };
-job('restore, rows like JSON, 1 % of 4 KiB sectors lost', size, restoreDamaged, () => remove('restored'));
+job('restore, rows like JSON, 1 % of 4 KiB sectors lost', size, restoreDamaged, () => emptyApp(at('restored')));
 const restoreFiles: Job = { do: 'restore', folder: at('restored'), input: at('damaged-files.dbs') };
-job('restore, files, 1 % of 4 KiB sectors lost', size, restoreFiles, () => remove('restored'));
+job('restore, files, 1 % of 4 KiB sectors lost', size, restoreFiles, () => emptyApp(at('restored')));
 
 peer('cp', 'cp', size, `cp ${at('noise')} ${at('copy')} && sync ${at('copy')}`);
 spawnSync('age-keygen', ['-o', at('age.key')]);

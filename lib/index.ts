@@ -64,6 +64,7 @@ export {
 } from './settings.ts';
 export { withEnvironment } from './settings-environment.ts';
 export { type BandwidthOptions, throttled } from './sinks/bandwidth.ts';
+export { checkName } from './sinks/errors.ts';
 export { FileSink, fileSource } from './sinks/file.ts';
 export { FileDestination } from './sinks/folder.ts';
 export { MemoryDestination, MemorySink } from './sinks/memory.ts';

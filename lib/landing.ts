@@ -32,15 +32,14 @@ export async function land(
   const verify = options.verify !== false;
   const check = verifier(groups, facts, options);
   const living = () => groups.filter((group) => group.every(({ failure }) => !failure));
-  const forEach = (chosen: Group[], work: (group: Group) => Promise<void>) =>
-    Promise.all(
-      chosen.map((group) =>
-        work(group).catch((error) => {
-          signal?.throwIfAborted();
-          fail(group, error);
-        }),
-      ),
-    );
+  const forEach = async (chosen: Group[], work: (group: Group) => Promise<void>) => {
+    // All of them end before anything else begins, also when they are aborted.
+    const ends = await Promise.allSettled(chosen.map(work));
+    signal?.throwIfAborted();
+    ends.forEach((end, i) => {
+      if (end.status === 'rejected') fail(chosen[i]!, end.reason);
+    });
+  };
   if (verify) await forEach(living().filter(readsBack), check);
   await options.confirm?.();
   signal?.throwIfAborted();

@@ -2,7 +2,7 @@
 import { DEFAULT_PREFIX, parseName } from './catalog/naming.ts';
 import { checkRules, keepNewestValid, type RetentionRules, retain, type Verdict } from './catalog/retention.ts';
 import { type DestinationSettings, openDestination } from './destinations.ts';
-import { BackupError, ConfigError, DamageError } from './errors.ts';
+import { BackupError, ConfigError, DamageError, SinkError } from './errors.ts';
 import type { BackupEvent } from './events.ts';
 import type { Destination, UnfinishedFile } from './sinks/sink.ts';
 import { checkStored } from './stored.ts';
@@ -84,7 +84,7 @@ export async function pruneBackups(target: string | Destination, options: PruneO
     const files: PrunedBackup[] = [];
     for (const { name, time, keep, reasons } of verdicts) {
       signal?.throwIfAborted();
-      const problem = keep || dryRun ? null : await attempt(() => destination.remove(name));
+      const problem = keep || dryRun ? null : await attempt(name, () => destination.remove(name));
       const facts = { name, time: time.toISOString(), bytes: sizes.get(name)!, keep, reasons };
       files.push({ ...facts, removed: !keep && !dryRun && !problem, problem });
     }
@@ -155,19 +155,20 @@ async function sweep(
   }
   const leftovers: Leftover[] = [];
   for (const file of old) {
-    const problem = dryRun ? null : await attempt(() => file.remove());
+    const problem = dryRun ? null : await attempt(file.name, () => file.remove());
     const { name, started } = file;
     leftovers.push({ name, started: started.toISOString(), removed: !dryRun && !problem, problem });
   }
   return leftovers;
 }
 
-async function attempt(work: () => Promise<void>): Promise<Problem | null> {
+async function attempt(name: string, work: () => Promise<void>): Promise<Problem | null> {
   try {
     await work();
     return null;
   } catch (error) {
-    if (!(error instanceof BackupError)) throw error;
-    return { code: error.code, message: error.message };
+    const { code, message } =
+      error instanceof BackupError ? error : new SinkError('ERR_SINK_REMOVE', `${name} could not be removed.`);
+    return { code, message };
   }
 }

@@ -1,5 +1,6 @@
 /** `repairBackup`: a damaged container into a perfect one, without its key. */
 import { randomBytes } from 'node:crypto';
+import { basename, extname } from 'node:path';
 import type { ContainerReader } from './container/reader.ts';
 import { isUrl, openPlace } from './destinations.ts';
 import { ConfigError, SinkError } from './errors.ts';
@@ -100,10 +101,14 @@ async function replace(reader: ContainerReader, url: string, options: ReadOption
     if (name === null) throw noName(destination.name);
     const sink = destination.sink(name, { force: true });
     if (await readsBack(sink)) return await rewriteTo(sink, reader, options);
-    const second = `${name}.repair-${randomBytes(6).toString('hex')}`;
+    const end = extname(name);
+    const second = `${basename(name, end)}.repaired-${randomBytes(6).toString('hex')}${end}`;
     await rewriteTo(destination.sink(second), reader, options);
     await copyOver(destination, second, name, options);
-    await destination.remove(second);
+    await destination.remove(second).catch((error: Error) => {
+      const message = `The repaired backup is in its place. ${second}, which was needed for that, could not be removed: ${error.message}`;
+      options.onEvent?.({ type: 'warning', code: 'WARN_NOT_REMOVED', message });
+    });
     return sink.name;
   } finally {
     await destination.close();

@@ -54,7 +54,7 @@ export function retrying(destination: Destination, options: RetryOptions = {}): 
     name: destination.name,
     sink: (name, how) => retryingSink(destination.sink(name, how), again),
     ...(destination.resume ? { resume: (name, file, how) => again(() => destination.resume!(name, file, how)) } : {}),
-    open: (name) => again(() => retryingSource(destination, name, again)),
+    open: (name) => retryingSource(destination, name, again),
     stat: (name) => again(() => destination.stat(name)),
     list: () => retryingList(destination, options),
     remove: (name) => again(() => destination.remove(name)),
@@ -88,8 +88,8 @@ function retryingSink(sink: Sink, again: Again): Sink {
 
 /** After a failed read the file is opened again, unless it is another one by now. */
 async function retryingSource(destination: Destination, name: string, again: Again): Promise<ByteSource> {
-  const facts = await destination.stat(name);
-  let source = await destination.open(name);
+  const facts = await again(() => destination.stat(name));
+  let source = await again(() => destination.open(name));
   let reopening: Promise<void> | undefined;
   const reopen = async (broken: ByteSource) => {
     // Of several reads that failed at once, one opens it.

@@ -6,7 +6,7 @@ import { partName } from './resume.ts';
 import { Flags, type SftpConnection } from './sftp/connection.ts';
 import { isAbsent, sftpSinkError, sftpSourceError, sourceReplaced } from './sftp/errors.ts';
 import { SftpFolder, stored } from './sftp/folder.ts';
-import { absentIsNull, exists, type Opened, type Place, SftpPart, sinkFailure } from './sftp/part.ts';
+import { absentIsNull, exists, type Place, SftpPart, sinkFailure } from './sftp/part.ts';
 import { SftpRanges } from './sftp/ranges.ts';
 import { reopenPart } from './sftp/reopen.ts';
 import { type SessionOptions, SftpSession } from './sftp/session.ts';
@@ -46,10 +46,11 @@ export class SftpDestination implements Destination {
     return {
       name: place.name,
       create: async () => {
-        const [path, opened] = await this.#begin(place, async (connection) => {
-          const path = this.#folder.join(`.${name}.${randomBytes(6).toString('hex')}.part`);
-          const handle = await connection.open(path, Flags.WRITE | Flags.CREATE | Flags.EXCLUSIVE);
-          return [path, { connection, handle }] as [string, Opened];
+        const path = this.#folder.join(`.${name}.${randomBytes(6).toString('hex')}.part`);
+        const opened = await this.#begin(place, async (connection, attempt) => {
+          // Where the answer was lost, the file may be there: it is ours.
+          const how = attempt === 0 ? Flags.EXCLUSIVE : Flags.TRUNCATE;
+          return { connection, handle: await connection.open(path, Flags.WRITE | Flags.CREATE | how) };
         });
         return writerOf(new SftpPart(place, path, opened), 0);
       },
@@ -75,16 +76,16 @@ export class SftpDestination implements Destination {
   }
 
   /** Opens a part, in a folder that is made where it is missing. */
-  async #begin<T>(place: Place, open: (connection: SftpConnection) => Promise<T>): Promise<T> {
+  async #begin<T>(place: Place, open: (connection: SftpConnection, attempt: number) => Promise<T>): Promise<T> {
     try {
-      return await this.#session.run(async (connection) => {
+      return await this.#session.run(async (connection, attempt) => {
         if (!place.force && (await exists(connection, place.path))) throw existsAlready(place.name);
         try {
-          return await open(connection);
+          return await open(connection, attempt);
         } catch (error) {
           if (!isAbsent(error)) throw error;
           await this.#folder.make(connection);
-          return await open(connection);
+          return await open(connection, attempt);
         }
       });
     } catch (error) {

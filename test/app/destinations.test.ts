@@ -140,11 +140,7 @@ t.test('repair where it lies', async (t) => {
     place.log = [];
     await repairBackup('mem://x/a.dbs', { settings, inPlace: true });
     t.ok((await place.get('a.dbs')).equals(whole));
-    t.match(
-      place.log,
-      [/^finish a\.dbs\.repair-/, 'finish a.dbs', /^remove a\.dbs\.repair-/],
-      'never without a whole one',
-    );
+    t.match(place.log, [/^finish a\.repaired-/, 'finish a.dbs', /^remove a\.repaired-/], 'never without a whole one');
     t.match(await repairBackup('mem://x/a.dbs', { settings, inPlace: true }), { output: null });
   }
   const { place, settings } = bucket();
@@ -153,14 +149,26 @@ t.test('repair where it lies', async (t) => {
     if (name === 'a.dbs') await place.put('a.dbs', hurt(tandem).fill(1, 100_000, 100_010));
   };
   const failed = await repairBackup('mem://x/a.dbs', { settings, inPlace: true }).catch((error) => error);
-  t.match(failed, { code: 'ERR_SINK_REPLACE', facts: { repaired: /^a\.dbs\.repair-/ } });
+  t.match(failed, { code: 'ERR_SINK_REPLACE', facts: { repaired: /^a\.repaired-/ } });
   t.ok((await place.get(failed.facts.repaired)).equals(tandem), 'the repaired one stays');
   t.ok(await place.stat('a.dbs'), 'and so does what is under the name');
+  place.beforePublished = undefined;
+  await place.put('l.dbs', hurt(tandem));
+  place.remove = async () => {
+    throw new Error('locked');
+  };
+  const events: object[] = [];
+  const onEvent = (event: object) => void events.push(event);
+  t.match(await repairBackup('mem://x/l.dbs', { settings, inPlace: true, onEvent }), { output: 'bucket:l.dbs' });
+  t.match(
+    events.filter((event) => 'code' in event),
+    [{ code: 'WARN_NOT_REMOVED' }],
+  );
   place.beforePublished = async (name) => place.put(name, hurt(tandem));
   await place.put('a.dbs', hurt(tandem));
   place.log = [];
   await t.rejects(repairBackup('mem://x/a.dbs', { settings, inPlace: true }), { code: 'ERR_SINK_VERIFY' });
-  t.match(place.log, [/^finish a\.dbs\.repair-/, /^withdraw a\.dbs\.repair-/], 'the damaged one was not touched');
+  t.match(place.log, [/^finish a\.repaired-/, /^withdraw a\.repaired-/], 'the damaged one was not touched');
 });
 
 t.test('list', async (t) => {
@@ -245,11 +253,20 @@ t.test('prune refuses', async (t) => {
   await t.rejects(prune({ pins: ['shop-20260101-00000Z.dbs'] }), { code: 'ERR_CATALOG_UNKNOWN_PIN' });
   await t.rejects(prune({}), { code: 'ERR_DAMAGE_NONE_VALID' }, 'not one is whole');
   t.equal((await names(place)).length, 3);
+  await place.put(at(4), interleaved);
+  place.remove = async () => {
+    throw new Error('a foreign one');
+  };
+  t.match(await prune({}), {
+    ok: false,
+    removed: 0,
+    files: [{ keep: true }, { problem: { code: 'ERR_SINK_REMOVE' } }, {}, {}],
+  });
   place.open = async () => {
     throw new Error('the network is gone');
   };
   await t.rejects(prune({}), /network/);
-  t.equal((await names(place)).length, 3, 'nothing goes while nobody can look');
+  t.equal((await names(place)).length, 4, 'nothing goes while nobody can look');
   t.match(await prune({ prefix: 'none' }), { files: [], ok: true });
 });
 

@@ -1,6 +1,6 @@
 /** The suite for sinks: memory and files pass it, and sinks that are wrong do not. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -43,6 +43,25 @@ t.test('a folder', async (t) => {
     memory: 16 * 2 ** 20,
   });
   t.strictSame(readdirSync(place), []);
+});
+
+t.test('what a killed run left in a folder is found', async (t) => {
+  const dir = folder(t);
+  const at = new FileDestination(dir);
+  const writer = await at.sink('app.dbs').create();
+  writeFileSync(join(dir, 'theirs.part'), '');
+  const found = [];
+  for await (const file of at.unfinished()) found.push(file);
+  t.match(found, [{ name: 'app.dbs' }], 'only what is named as ours');
+  t.ok(Math.abs(found[0]!.started.getTime() - Date.now()) < 60_000);
+  await found[0]!.remove();
+  await found[0]!.remove();
+  t.strictSame(readdirSync(dir), ['theirs.part']);
+  await writer.abort();
+  for await (const file of new FileDestination(join(dir, 'none')).unfinished()) t.fail(file.name);
+  for await (const file of new FileDestination(join(dir, 'none')).list()) t.fail(file.name);
+  t.equal(await new FileDestination(join(dir, 'none')).freeSpace(), null);
+  t.ok((await at.freeSpace())! > 0);
 });
 
 function mountSmall(path: string): boolean {

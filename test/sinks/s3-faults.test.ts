@@ -247,6 +247,56 @@ if (serverIsThere(t)) {
     await unknown.close();
   });
 
+  t.test('settings become headers', async (t) => {
+    const at = await place({
+      storageClass: 'GLACIER_IR',
+      serverSideEncryption: 'aws:kms',
+      kmsKeyId: 'alias/backups',
+      objectLock: { mode: 'COMPLIANCE', days: 2 },
+    });
+    for (const [kind, bytes] of [
+      ['put', small],
+      ['create', large],
+    ] as const) {
+      // Ceph has no keys to encrypt with: it is not asked.
+      await t.rejects(during(always(kind, { status: 403, code: 'AccessDenied' }), () => put(at, bytes)));
+      t.match(proxy.asked.find((asked) => asked.kind === kind)?.headers, {
+        'x-amz-storage-class': 'GLACIER_IR',
+        'x-amz-server-side-encryption': 'aws:kms',
+        'x-amz-server-side-encryption-aws-kms-key-id': 'alias/backups',
+        'x-amz-object-lock-mode': 'COMPLIANCE',
+        'x-amz-object-lock-retain-until-date': /^20/,
+        ...(kind === 'put'
+          ? { 'x-amz-checksum-crc32': /^.{6}==$/, 'if-none-match': '*' }
+          : { 'x-amz-checksum-algorithm': 'CRC32' }),
+      });
+    }
+    t.strictSame(await contents(bucket), nothing);
+    await at.close();
+  });
+
+  t.test('servers that refuse what they do not know', async (t) => {
+    const at = await place();
+    const strict = ({ kind, headers }: Asked): Mischief | undefined => {
+      const unknown =
+        headers['x-amz-checksum-crc32'] ?? headers['x-amz-checksum-algorithm'] ?? headers['if-none-match'];
+      if (unknown === undefined) return undefined;
+      return kind === 'put' ? { status: 501, code: 'NotImplemented' } : { status: 400, code: 'InvalidArgument' };
+    };
+    for (const bytes of [small, large]) {
+      await t.resolves(during(strict, () => put(at, bytes)));
+      t.ok((await get(at)).equals(bytes));
+      await t.rejects(
+        during(strict, () => put(at, bytes)),
+        code('ERR_SINK_EXISTS'),
+        'still nothing is replaced',
+      );
+      await at.remove('a.dbs');
+    }
+    t.strictSame(await contents(bucket), nothing);
+    await at.close();
+  });
+
   t.test('reading', async (t) => {
     const at = await place();
     await put(at, large);

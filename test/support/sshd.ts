@@ -20,6 +20,7 @@ export interface Sshd {
   /** Connections that are open are cut, too. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  pid(): number;
 }
 
 /** A new key pair; `path` and `path.pub`. */
@@ -106,7 +107,7 @@ export async function startSshd(t: Pick<Test, 'teardown'>, config: string[] = []
     knownHosts: join(dir, 'known_hosts'),
     remoteDir,
   };
-  return { port, dir, remoteDir, target, stop, start };
+  return { port, dir, remoteDir, target, stop, start, pid: () => server!.pid! };
 }
 
 async function answering(port: number, server: ChildProcess, log: string): Promise<void> {

@@ -39,6 +39,7 @@ async function backup(session: Session, file: string | undefined, options: Optio
     const result = await library.createBackup(app.orms, await keys(), {
       ...(output === undefined ? {} : { output }),
       ...(options.to ? { outputs: options.to } : {}),
+      ...(ctx.env.DBS_PREFIX ? { prefix: ctx.env.DBS_PREFIX } : {}),
       ...writeFlags(options),
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
       signal: ctx.signal,

@@ -187,7 +187,7 @@ class SqliteWriter implements RestoreWriter {
       this.#foreignKeys = Number(state?.[0]) === 1;
       // Inside a transaction the pragma would do nothing, without a word.
       await this.#db.exec('PRAGMA foreign_keys = OFF');
-      await this.#db.exec('PRAGMA cache_size = -16384');
+      await this.#db.exec('PRAGMA cache_size = -4096');
       await patiently(() => this.#db.exec('BEGIN IMMEDIATE'), this.#signal);
       this.#began = true;
       this.#triggers = await switchTriggersOff(this.#db, tables);

@@ -71,7 +71,7 @@ export class S3Connection {
       await client.config.region();
     } catch (error) {
       // Servers that are not Amazon's have mostly one region, and take this name for it.
-      if (!settings.endpoint) throw s3Error('sink', error, `s3://${place.bucket}/`);
+      if (!isElsewhere(settings)) throw s3Error('sink', error, `s3://${place.bucket}/`);
       client = make({ region: 'us-east-1' });
     }
     return new S3Connection(sdk, client, place, settings, tuning);
@@ -180,7 +180,7 @@ function clientConfig(settings: S3Settings, tuning: S3Tuning): S3ClientConfig {
     ...(endpoint ? { endpoint } : {}),
     ...(region ? { region } : {}),
     ...(profile ? { profile } : {}),
-    forcePathStyle: settings.forcePathStyle ?? endpoint !== undefined,
+    forcePathStyle: settings.forcePathStyle ?? isElsewhere(settings),
     // Trying again is done here, where it is known what an attempt that got lost may have left.
     maxAttempts: 1,
     // Parts carry a CRC32 of this package's making, and the signature covers their SHA-256. Trailers, which many servers do not know, are not used.
@@ -194,6 +194,11 @@ function clientConfig(settings: S3Settings, tuning: S3Tuning): S3ClientConfig {
       logger: SILENT,
     },
   };
+}
+
+/** A server that is not Amazon's, by setting or by environment. Its buckets have mostly no host names of their own. */
+function isElsewhere({ endpoint }: S3Settings): boolean {
+  return Boolean(endpoint ?? process.env.AWS_ENDPOINT_URL_S3 ?? process.env.AWS_ENDPOINT_URL);
 }
 
 /** Makes a client without the SDK's advice about the version of Node.js, which is nothing that who makes a backup can follow. */

@@ -7,7 +7,7 @@ import { isAbsent, statusOf } from './errors.ts';
 import { absentIsNull } from './part.ts';
 import { remotePath, type SftpPlace } from './url.ts';
 
-/** A part of a sink; the longer ones are of uploads that may go on. What stepped aside for a replacement is not among them. */
+/** A part of a sink; the longer ones are of uploads that may go on. */
 const PART = /^\.(.+)\.(?:[0-9a-f]{12}){1,2}\.part$/;
 
 export class SftpFolder {

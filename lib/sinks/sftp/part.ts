@@ -97,9 +97,9 @@ export class SftpPart {
     const { session, path, force } = this.place;
     await session.run(async (connection, attempt) => {
       // The answer may have been lost, and not the deed.
-      if (attempt > 0 && (await this.#isPublished(connection, size))) return;
-      if (force) await this.#replace(connection, path);
-      else await this.#give(connection, path);
+      const done = attempt > 0 && (await this.#isPublished(connection, size));
+      if (!done) await (force ? this.#replace(connection, path) : this.#give(connection, path));
+      if (force && attempt > 0) await connection.unlink(this.#aside).catch(absentIsNull);
     });
   }
 
@@ -111,7 +111,7 @@ export class SftpPart {
       // Some file systems have no links.
       return false;
     });
-    if (linked) return connection.unlink(this.path);
+    if (linked) return connection.unlink(this.path).catch(onlyLost);
     await this.#refuseExisting(connection, path);
     await connection.rename(this.path, path).catch(async (error) => {
       if (statusOf(error) !== undefined) await this.#refuseExisting(connection, path);
@@ -123,6 +123,11 @@ export class SftpPart {
     if (await exists(connection, path)) throw existsAlready(this.place.name);
   }
 
+  /** The name of an old file for the moment in which a new one takes its place. It is not hidden: what fails then must be found. */
+  get #aside(): string {
+    return this.path.replace(/\.part$/, '.old');
+  }
+
   async #replace(connection: SftpConnection, path: string): Promise<void> {
     if (await connection.replace(this.path, path)) return;
     // Without OpenSSH's extension a rename may refuse: then the old file steps aside until the new one has its name.
@@ -132,15 +137,16 @@ export class SftpPart {
     );
     if (!said) return;
     if (statusOf(said) === undefined || !(await exists(connection, path))) throw said;
-    const aside = `${this.path.slice(0, -'.part'.length)}.old.part`;
+    const aside = this.#aside;
     await connection.rename(path, aside);
     try {
       await connection.rename(this.path, path);
     } catch (error) {
-      await connection.rename(aside, path).catch(() => {});
+      // When the line is cut, the next attempt has the name for itself.
+      if (statusOf(error) !== undefined) await connection.rename(aside, path);
       throw error;
     }
-    await connection.unlink(aside).catch(() => {});
+    await connection.unlink(aside).catch(onlyLost);
   }
 
   /** After a lost connection: whether the final name is this file's already. */
@@ -187,6 +193,11 @@ export async function exists(connection: SftpConnection, path: string): Promise<
 export function absentIsNull(error: unknown): null {
   if (isAbsent(error)) return null;
   throw error;
+}
+
+/** The file has its name: a server that refuses to tidy up changes nothing about that. */
+function onlyLost(error: unknown): void {
+  if (statusOf(error) === undefined) throw error;
 }
 
 /** Its first and last bytes. */
