@@ -1,7 +1,9 @@
 /** The settings: what `defineBackupConfig` accepts and refuses, and what the environment says before it. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { type BackupConfig, defineBackupConfig, ownConfig, registryOf } from '../lib/settings.ts';
-import { unknownVariables, withEnvironment } from '../lib/settings-environment.ts';
+import { unknownVariables, VARIABLES, withEnvironment } from '../lib/settings-environment.ts';
 
 const WHOLE: BackupConfig = {
   entities: { User: { fields: { avatar: 'FILE' } } },
@@ -107,4 +109,10 @@ t.test('DBS_ variables that nobody reads', async (t) => {
     { name: 'DBS_DESTINATION', near: 'DBS_DESTINATIONS' },
     { name: 'DBS_PINGS', near: 'DBS_PING' },
   ]);
+});
+
+t.test('docs/unattended.md lists every variable', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../docs/unattended.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| `(DBS_\w+)` \| (.*) \|$/gm)].map(([, name, text]) => [name, text]);
+  t.same(Object.fromEntries(rows), VARIABLES);
 });

@@ -6,7 +6,7 @@ import type { BackupConfig } from '../settings.ts';
 import type { BackupRun } from '../types.ts';
 import type { App } from './app.ts';
 import { count, counted, duration, printable, size } from './format.ts';
-import { list } from './options.ts';
+import { repeated } from './options.ts';
 import type { Session } from './session.ts';
 
 export interface TargetFlags {
@@ -17,15 +17,19 @@ export interface TargetFlags {
 export function targetOptions(command: Command): Command {
   return command
     .option(
-      '--to <urls>',
-      'destinations: URLs and folders, with commas (default: $DBS_DESTINATIONS, or the settings)',
-      list,
+      '--to <url>',
+      'a destination, instead of $DBS_DESTINATIONS and the settings: a URL or a folder; several times for several',
+      repeated,
     )
     .option('--prefix <name>', 'of the names of backups (default: $DBS_PREFIX, or the settings)');
 }
 
 /** The app's settings, the environment before them, and options before both. */
-export async function settingsFor({ ctx }: Session, app: App, { to, prefix }: TargetFlags): Promise<BackupConfig> {
+export async function unattendedSettings(
+  { ctx }: Session,
+  app: App,
+  { to, prefix }: TargetFlags,
+): Promise<BackupConfig> {
   const { withEnvironment } = await ctx.library();
   const config = (app.backupConfig ?? {}) as BackupConfig;
   return {

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { ExitCode } from '../exit-codes.ts';
 import { appOptions, example } from '../options.ts';
 import { type AppFlags, openApp, type Runner, type Session } from '../session.ts';
-import { healthSummary, settingsFor, type TargetFlags, targetOptions } from '../unattended.ts';
+import { healthSummary, type TargetFlags, targetOptions, unattendedSettings } from '../unattended.ts';
 
 type Options = AppFlags & TargetFlags & { maxAge?: string; minFree?: number; validate?: boolean };
 
@@ -26,7 +26,7 @@ async function health(session: Session, { maxAge, minFree, validate, ...options 
   const library = await ctx.library();
   const app = await openApp(session, options);
   try {
-    const settings = await settingsFor(session, app, options);
+    const settings = await unattendedSettings(session, app, options);
     const report = await library.checkHealth(settings, { maxAge, minFree, validate, signal: ctx.signal });
     out.print(report, healthSummary(report));
     return report.ok ? ExitCode.OK : ExitCode.UNHEALTHY;

@@ -7,7 +7,7 @@ import { ExitCode, exitCodeOf, Interrupted } from '../exit-codes.ts';
 import { appOptions, example, sealingOptions } from '../options.ts';
 import { type SealingFlags, sealing } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, type Session } from '../session.ts';
-import { runSummary, settingsFor, type TargetFlags, targetOptions } from '../unattended.ts';
+import { runSummary, type TargetFlags, targetOptions, unattendedSettings } from '../unattended.ts';
 import { usage } from '../usage.ts';
 
 type Options = AppFlags & SealingFlags & TargetFlags & { at?: string; timezone?: string; once?: boolean };
@@ -22,7 +22,7 @@ export function scheduleCommand(program: Command, run: Runner): void {
     .option('--once', 'one run now, and its exit code')
     .addHelpText(
       'after',
-      example('dbs schedule --at "0 3 * * *" --to s3://backups/shop/,/mnt/backups/', 'dbs schedule --once'),
+      example('dbs schedule --at "0 3 * * *" --to s3://backups/shop/ --to /mnt/backups/', 'dbs schedule --once'),
     );
   targetOptions(sealingOptions(appOptions(command))).action(run(schedule));
 }
@@ -33,7 +33,7 @@ async function schedule(session: Session, options: Options): Promise<ExitCode> {
     throw usage('--once makes a backup now: it goes with no --at and no --timezone.');
   const app = await openApp(session, options);
   try {
-    const settings = { ...(await settingsFor(session, app, options)), ...(await when(session, options)) };
+    const settings = { ...(await unattendedSettings(session, app, options)), ...(await when(session, options)) };
     const secret = await secretFor(session, settings, options);
     const common = { config: settings, secret, env: environment(ctx.env, options), onEvent: listener(session) };
     return options.once ? await once(session, app, common) : await byTheClock(session, app, common);
@@ -52,7 +52,7 @@ interface Common {
 async function once({ ctx }: Session, app: App, common: Common): Promise<ExitCode> {
   const { runBackup } = await ctx.library();
   const run = (await runBackup(app.orms, { ...common, signal: ctx.signal }))!;
-  if (!run.ok) return ExitCode.UNEXPECTED;
+  if (!run.ok) return ExitCode.PARTIAL;
   return run.skipped ? ExitCode.SKIPPED : ExitCode.OK;
 }
 
