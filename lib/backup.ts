@@ -1,12 +1,11 @@
 /** `createBackup`: a MikroORM app into a container. Composition only. */
-import { resolve } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import type { BackupItem, SkippedSource, TableSchema } from './format/items.ts';
 import type { KdfParameters } from './format/key-slot.ts';
 import { createMasker } from './orm/mask/masker.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import { type BackupConfig, ownConfig } from './orm/registry.ts';
 import { createRowSource } from './orm/row-source.ts';
+import { type BackupConfig, ownConfig, registryOf } from './settings.ts';
 import { sealingKeys } from './sources.ts';
 import type { BackupResult, SealingSecret, WriteOptions } from './types.ts';
 import { TOOL } from './version.ts';
@@ -76,25 +75,27 @@ class Observer {
 /**
  * Backs up every entity of one or several ORMs, and the files that their rows name, as one consistent snapshot.
  *
- * With `output` (a path or a sink): writes, re-reads both copies, gives the file its final name, and resolves to a report. Without: returns the
- * container as a Readable, to be piped anywhere.
+ * With `output` (a path, a URL, a sink or a destination) or several `outputs`: writes, re-reads both copies, gives the file its final name, and resolves to a
+ * report. Without: returns the container as a Readable, to be piped anywhere.
  *
  * @param secret a passphrase, or `{ passphrases, recipients }`
  * Memory: flat, about 100 MiB resident in all. Sources that cannot be read are in `skipped`, and do not fail it.
  * @throws ConfigError before anything is read; SourceError for the database; SinkError for the output; the signal's reason
  * @example
  * const result = await createBackup(orm, passphrase, { output: 'app.dbs' });
+ * await createBackup(orm, passphrase, { outputs: ['/mnt/backups/', 's3://backups/shop/'] });
  * createBackup(orm, passphrase).pipe(response);
  */
 export function createBackup(
   orm: OrmLike | OrmLike[],
   secret: SealingSecret,
-  options: BackupOptions & { output: NonNullable<WriteOptions['output']> },
+  options: BackupOptions &
+    ({ output: NonNullable<WriteOptions['output']> } | { outputs: NonNullable<WriteOptions['outputs']> }),
 ): Promise<BackupResult>;
 export function createBackup(
   orm: OrmLike | OrmLike[],
   secret: SealingSecret,
-  options?: Omit<BackupOptions, 'output' | 'mirror'>,
+  options?: Omit<BackupOptions, 'output' | 'outputs' | 'mirror'>,
 ): Readable;
 export function createBackup(
   orm: OrmLike | OrmLike[],
@@ -104,27 +105,29 @@ export function createBackup(
   const observer = new Observer(options.onEvent);
   const keys = { ...sealingKeys(secret), ...(options.kdf ? { kdf: options.kdf } : {}) };
   const config = options.config ?? ownConfig(orm);
-  const items = () => {
+  const registry = config ? { registry: registryOf(config) } : {};
+  const items = (paths: string[] = []) => {
     const source = createRowSource(orm, {
       tool: TOOL,
-      ...(config ? { registry: config } : {}),
+      ...registry,
       ...(options.signal ? { signal: options.signal } : {}),
       // A backup that is written into one of its own file roots must not contain itself.
-      ignorePaths: [options.output, options.mirror].filter((o) => typeof o === 'string').map((path) => resolve(path)),
+      ignorePaths: paths,
     });
     const read = (from: AsyncIterable<BackupItem>) =>
       Readable.from(observer.watch(from, source.notes), { highWaterMark: 1 });
     if (options.mask === undefined || options.mask === false) return read(source);
     const masker = createMasker(orm, {
-      ...(config ? { registry: config } : {}),
+      ...registry,
       ...(typeof options.mask === 'string' ? { seed: options.mask } : {}),
     });
     // Whoever reads the masker sees the failure: it is destroyed with it.
     pipeline(source, masker, () => {});
     return read(masker);
   };
-  if (!options.output) return containerStream(items, keys, options);
-  return writeContainer(items, keys, options).then((result) => ({
+  if (!options.output && !options.outputs) return containerStream(items, keys, options);
+  const defaults = { ...(config ? { settings: config } : {}), ...(config?.prefix ? { prefix: config.prefix } : {}) };
+  return writeContainer(items, keys, { ...defaults, ...options }).then((result) => ({
     type: 'backup',
     ...result,
     entities: observer.entities,

@@ -45,8 +45,14 @@ function ancestry(type: { name: string }): string[] {
 
 /** A setting, argument or option is wrong. Thrown before any byte moves. */
 export class ConfigError extends BackupError {}
-/** The app's database or files cannot be read. */
-export class SourceError extends BackupError {}
+/** The app's database or files, or a backup, cannot be read. `permanent` says that reading the same again is pointless. */
+export class SourceError extends BackupError {
+  readonly permanent: boolean;
+  constructor(code: string, message: string, options: ErrorOptions & { permanent?: boolean } = {}) {
+    super(code, message, options);
+    this.permanent = options.permanent ?? true;
+  }
+}
 
 /** A destination refuses or fails. `permanent` says that trying again is pointless. */
 export class SinkError extends BackupError {
@@ -56,6 +62,9 @@ export class SinkError extends BackupError {
     this.permanent = options.permanent ?? true;
   }
 }
+
+/** Another instance of the app is at work, or the lock that tells so cannot be used. */
+export class LockError extends BackupError {}
 
 /** The bytes are not a backup that this version can read. */
 export class FormatError extends BackupError {

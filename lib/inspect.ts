@@ -1,11 +1,8 @@
 /** `inspectBackup`: what a file is, without a key and without reading all of it. */
-
-import { pageAt } from './container/pages.ts';
-import type { ContainerReader } from './container/reader.ts';
 import { survival } from './container/survival.ts';
 import { readSlot } from './format/key-slot.ts';
-import { order } from './format/layout.ts';
-import { MAJOR, MINOR, type RecordType, SEGMENT_HEAD, TAG } from './format/limits.ts';
+import { MAJOR, MINOR, SEGMENT_HEAD, TAG } from './format/limits.ts';
+import { pageHealth } from './quick-check.ts';
 import { withReader } from './sources.ts';
 import type { BackupSource, InspectReport, ReadOptions } from './types.ts';
 
@@ -28,23 +25,7 @@ export function inspectBackup(source: BackupSource, options: ReadOptions = {}): 
         .map(readSlot)
         .map((slot) => (slot.kind === 'passphrase' ? { kind: slot.kind, kdf: slot.kdf } : { kind: slot.kind })),
       survives: survival(extent),
-      health: await pageHealth(reader, options.signal),
+      health: (await pageHealth(reader, options.signal)).health,
     };
   });
-}
-
-async function pageHealth(reader: ContainerReader, signal?: AbortSignal): Promise<InspectReport['health']> {
-  const health = { pages: 0, intact: 0, healable: 0, missing: 0 };
-  const { layout, count } = reader.extent;
-  for (const { map, half } of reader.sources) {
-    for (const { type, copy, sequence } of order(layout, count, half)) {
-      signal?.throwIfAborted();
-      health.pages++;
-      const page = await pageAt(map.source, map.planned(type as RecordType, copy, sequence));
-      if (page?.fields.type !== type || page.fields.sequence !== sequence) health.missing++;
-      else if (page.decoded) health.healable++;
-      else health.intact++;
-    }
-  }
-  return health;
 }

@@ -5,6 +5,7 @@ import type { ContainerReader } from './container/reader.ts';
 import { blockHash } from './crypto/hash.ts';
 import { generateX25519 } from './crypto/key-wrap.ts';
 import { encodePublicKey, encodeSecretKey, parseIdentities, parsePublicKey } from './crypto/text-keys.ts';
+import { isUrl } from './destinations.ts';
 import { ConfigError, DamageError } from './errors.ts';
 import { type End, type Header, readHeader, writeEnd, writeHeaderUnsigned } from './format/header.ts';
 import { type KdfParameters, readSlot } from './format/key-slot.ts';
@@ -90,6 +91,7 @@ async function changeKeys(
   secret: OpeningSecret,
   change: (header: Header, keys: OpenedKeys) => Promise<Buffer[]>,
 ): Promise<KeysReport> {
+  if (isUrl(path)) throw notLocal();
   return withReader(path, {}, async (reader) => {
     const keys = await openKeys(reader, secret);
     if (!reader.regular) {
@@ -113,6 +115,13 @@ async function changeKeys(
     await rewriteTables(path, reader, headerBytes);
     return reportOf(path, readHeader(headerBytes)!);
   });
+}
+
+function notLocal(): ConfigError {
+  return new ConfigError(
+    'ERR_DESTINATION_NOT_LOCAL',
+    'Key slots are changed in place, and that needs a local file. `dbs pull` it, change it, and `dbs push --force` it back.',
+  );
 }
 
 async function rewriteTables(path: string, reader: ContainerReader, headerBytes: Buffer): Promise<void> {

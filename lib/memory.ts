@@ -54,3 +54,13 @@ export function recycle(chunk: object): void {
   leases.delete(chunk);
   slot.release();
 }
+
+/** One chunk for several consumers: each gets a view of its own and recycles that; the chunk itself is then nobody's. */
+export function share(chunk: Buffer, consumers: number): Buffer[] {
+  const slot = leases.get(chunk);
+  if (!slot || consumers === 1) return Array.from({ length: consumers }, () => chunk);
+  leases.delete(chunk);
+  for (let i = 1; i < consumers; i++) slot.retain();
+  if (consumers === 0) slot.release();
+  return Array.from({ length: consumers }, () => lease(chunk.subarray(), slot));
+}

@@ -15,6 +15,7 @@ export interface WritingOptions {
   keys: FileKeys;
   compression?: CodecName;
   readBack?: ReadBack;
+  nextReadBack?: () => boolean;
   /** For split layout. */
   copy?: 0 | 1;
   /**
@@ -43,6 +44,7 @@ export function writingStages(options: WritingOptions): WritingChain {
     layout,
     ...pooled,
     ...(options.readBack ? { readBack: options.readBack } : {}),
+    ...(options.nextReadBack ? { nextReadBack: options.nextReadBack } : {}),
     ...(options.copy === undefined ? {} : { copy: options.copy }),
   });
   return {

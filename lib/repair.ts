@@ -1,23 +1,23 @@
 /** `repairBackup`: a damaged container into a perfect one, without its key. */
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import type { ContainerReader, ReadBlock } from './container/reader.ts';
-import { ConfigError, TamperError } from './errors.ts';
-import type { Slot } from './memory.ts';
+import { randomBytes } from 'node:crypto';
+import { basename, extname } from 'node:path';
+import type { ContainerReader } from './container/reader.ts';
+import { isUrl, openPlace } from './destinations.ts';
+import { ConfigError, SinkError } from './errors.ts';
+import { type Expected, land } from './landing.ts';
+import { Output, openTargets } from './outputs.ts';
 import { Progress } from './progress.ts';
+import { rewrite } from './rewriting.ts';
 import { FileSink } from './sinks/file.ts';
-import { withReader } from './sources.ts';
-import { Blocker } from './stages/blocker.ts';
-import { type Segment, SlotPool } from './stages/blocks.ts';
-import { DualCopyInterleaver } from './stages/dual-copy-interleaver.ts';
-import { RSEncoder } from './stages/rs-encoder.ts';
-import type { BackupSource, ReadOptions, ValidationReport } from './types.ts';
+import type { Destination, Sink } from './sinks/sink.ts';
+import { transfer } from './sinks/transfer.ts';
+import { noName, withReader } from './sources.ts';
+import type { BackupTarget, ReadOptions, ValidationReport } from './types.ts';
 import { examine } from './validate.ts';
-import { verifyWritten } from './write.ts';
 
 export interface RepairOptions extends ReadOptions {
   /** Where the repaired file goes. */
-  output?: string;
+  output?: BackupTarget;
   /** Replace the damaged file, once the repaired one was verified. */
   inPlace?: boolean;
   /** Replace an output that exists. */
@@ -34,84 +34,144 @@ export interface RepairReport {
   milliseconds: number;
 }
 
-/** Blocks on their way: the interleaved layout holds 16 more. */
-const IN_FLIGHT = 22;
-
 /**
  * Writes a perfect file from a damaged one and, with `with`, from other copies of it. Payloads are rebuilt, and everything else is a
  * function of them and of the key records, so that the result is byte for byte what was first written. Needs no key.
  *
- * The new file is written beside its place, read back, compared by hash with what was healed, and only then named; `inPlace` swaps it for the damaged
- * one in one rename. Memory: flat.
- * @param path the damaged file; of a split pair, either half (the other one in `with`)
+ * The new file is written under a temporary name, read back, compared by hash with what was healed, and only then named; `inPlace` swaps it for the damaged
+ * one in one rename. Where a place cannot read back what has no name yet (S3), `inPlace` first makes a verified second file there, and keeps it unless the replaced one
+ * verifies, too. Memory: flat.
+ * @param file path or URL of the damaged file; of a split pair, either half (the other one in `with`)
  * @throws DamageError, TruncatedError where something is beyond repair: nothing is written; TamperError ERR_TAMPER_CHAIN; ConfigError ERR_CONFIG_NO_OUTPUT, ERR_SINK_EXISTS;
  *   SinkError
  */
-export async function repairBackup(path: string, options: RepairOptions): Promise<RepairReport> {
+export async function repairBackup(file: string, options: RepairOptions): Promise<RepairReport> {
   const started = performance.now();
-  const output = options.inPlace ? path : options.output;
-  if (!output)
+  if (!options.inPlace && !options.output)
     throw new ConfigError('ERR_CONFIG_NO_OUTPUT', 'Say where the repaired file goes: an output, or in place.');
-  return withReader(path as BackupSource, options, async (reader) => {
+  return withReader(file, options, async (reader) => {
     const { report, error } = await examine(reader, null, options);
     if (error) throw error;
-    const done = (written: string | null): RepairReport => ({
-      type: 'repair',
-      source: path,
-      output: written,
-      report,
-      milliseconds: Math.round(performance.now() - started),
-    });
-    if (!report.damaged) return done(null);
-    await rewrite(reader, new FileSink(output, { force: (options.force || options.inPlace) ?? false }), options);
-    return done(output);
+    const output = report.damaged ? await write(reader, file, options) : null;
+    return { type: 'repair', source: file, output, report, milliseconds: Math.round(performance.now() - started) };
   });
 }
 
-async function rewrite(reader: ContainerReader, sink: FileSink, options: RepairOptions): Promise<void> {
-  const writer = await sink.create();
+/** Resolves to what messages call the repaired file. */
+async function write(reader: ContainerReader, file: string, options: RepairOptions): Promise<string> {
+  if (options.inPlace)
+    return isUrl(file)
+      ? replace(reader, file, options)
+      : rewriteTo(new FileSink(file, { force: true }), reader, options);
+  const { targets, close } = await openTargets([options.output!], options);
   try {
-    const { fileId, extent, headers, sources } = reader;
-    const pool = new SlotPool(IN_FLIGHT);
-    const progress = new Progress('repair', options.onEvent, reader.size);
-    const segments = async function* () {
-      for await (const block of reader.stream(() => pool.take())) {
-        yield toSegment(block);
-        progress.add(reader.size / extent.count);
-      }
-    };
-    const interleaver = new DualCopyInterleaver({
-      fileId,
-      headerBytes: headers[0]!.bytes,
-      layout: extent.layout,
-      copy: sources[0]!.half,
-      readBack: writer.readBack!,
-      pool,
-    });
-    const stages = [new Blocker({ fileId }), new RSEncoder({ fileId, pool }), interleaver];
-    const source = Readable.from(segments(), { highWaterMark: 1 });
-    await pipeline([source, ...stages, writer.stream], options.signal ? { signal: options.signal } : {});
-    if (reader.chain && !reader.chain.equals(interleaver.facts.chain)) throw contradiction(reader);
-    await verifyWritten([{ sink, writer }], interleaver.facts, options);
-    await writer.finish();
-    progress.done();
-  } catch (error) {
-    await writer.abort();
-    throw error;
+    return await rewriteTo(targets[0]!.sink, reader, options);
+  } finally {
+    await close();
   }
 }
 
-/** Without the key there is one more witness to what was healed. */
-function contradiction(reader: ContainerReader): TamperError {
-  return new TamperError(
-    'ERR_TAMPER_CHAIN',
-    `The blocks of ${reader.name} and its END contradict each other: somebody changed it, and without the key nobody can say where. Restore it with the passphrase.`,
-  );
+async function rewriteTo(sink: Sink, reader: ContainerReader, options: ReadOptions): Promise<string> {
+  await landed(sink, options, (output) => rewrite(reader, output, options));
+  return sink.name;
 }
 
-/** Healed payloads may lie outside of the slot that came with them. */
-function toSegment({ sequence, final, payload, slot }: ReadBlock & { slot: Slot }): Segment {
-  const place = slot.rows.subarray(0, payload.length);
-  if (payload.buffer !== place.buffer || payload.byteOffset !== place.byteOffset) payload.copy(place);
-  return { index: sequence, final, payload: place, slot };
+/** Begins, fills, verifies and names one output; whatever fails, nothing stays. Resolves to what it must be. */
+export async function landed(
+  sink: Sink,
+  options: ReadOptions,
+  fill: (output: Output) => Promise<Expected>,
+): Promise<Expected> {
+  const output = await Output.begin(sink);
+  try {
+    if (output.failure) throw output.failure;
+    const facts = await fill(output);
+    await land([[output]], facts, options, (_, error) => output.fail(error));
+    if (output.failure) throw output.failure;
+    return facts;
+  } finally {
+    await output.abort();
+  }
+}
+
+/** Replaces a file at a destination. At no time is there no whole copy of what can be had. */
+async function replace(reader: ContainerReader, url: string, options: ReadOptions): Promise<string> {
+  const { destination, name } = await openPlace(url, options.settings);
+  try {
+    if (name === null) throw noName(destination.name);
+    const sink = destination.sink(name, { force: true });
+    if (await readsBack(sink)) return await rewriteTo(sink, reader, options);
+    const end = extname(name);
+    const second = `${basename(name, end)}.repaired-${randomBytes(6).toString('hex')}${end}`;
+    await rewriteTo(destination.sink(second), reader, options);
+    await copyOver(destination, second, name, options);
+    await destination.remove(second).catch((error: Error) => {
+      const message = `The repaired backup is in its place. ${second}, which was needed for that, could not be removed: ${error.message}`;
+      options.onEvent?.({ type: 'warning', code: 'WARN_NOT_REMOVED', message });
+    });
+    return sink.name;
+  } finally {
+    await destination.close();
+  }
+}
+
+async function readsBack(sink: Sink): Promise<boolean> {
+  const writer = await sink.create();
+  await writer.abort();
+  return writer.readBack !== undefined;
+}
+
+async function copyOver(
+  destination: Destination,
+  from: string,
+  to: string,
+  { signal, onEvent }: ReadOptions,
+): Promise<void> {
+  const source = await destination.open(from);
+  const progress = new Progress('repair', onEvent, source.size);
+  try {
+    await transfer(source, withoutWithdrawal(destination), to, {
+      force: true,
+      ...(signal ? { signal } : {}),
+      onProgress: (bytes) => progress.add(bytes - progress.bytes),
+    });
+    progress.done();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw new SinkError(
+      'ERR_SINK_REPLACE',
+      `${destination.name}${to} could not be replaced. The repaired backup is whole and verified at ${source.name}: copy it, and look at the destination.`,
+      { cause: error, facts: { repaired: from } },
+    );
+  } finally {
+    await source.close();
+  }
+}
+
+/** What replaces a backup is not taken away again, even where it does not verify: damaged is better than none. */
+function withoutWithdrawal(destination: Destination): Destination {
+  return {
+    name: destination.name,
+    sink(name, options) {
+      const sink = destination.sink(name, options);
+      return {
+        name: sink.name,
+        async create() {
+          const writer = await sink.create();
+          const { stream, published } = writer;
+          return {
+            stream,
+            finish: () => writer.finish(),
+            abort: () => writer.abort(),
+            ...(published ? { published: () => published.call(writer) } : {}),
+          };
+        },
+      };
+    },
+    open: (name) => destination.open(name),
+    stat: (name) => destination.stat(name),
+    list: () => destination.list(),
+    remove: (name) => destination.remove(name),
+    close: async () => {},
+  };
 }

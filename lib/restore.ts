@@ -5,11 +5,11 @@ import type { OpenedKeys } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
 import { createMasker } from './orm/mask/masker.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import { type BackupConfig, ownConfig } from './orm/registry.ts';
 import { createRowTarget, type RestoreCounts } from './orm/row-target.ts';
 import { Progress } from './progress.ts';
 import { readItems, readingPool } from './reading.ts';
 import { noLosses, salvageItems } from './salvage.ts';
+import { type BackupConfig, ownConfig, registryOf } from './settings.ts';
 import { openKeys, withReader } from './sources.ts';
 import type { BackupSource, OpeningSecret, RestoreOptions as Options, RestoreResult, SchemaDrift } from './types.ts';
 import { examine } from './validate.ts';
@@ -23,26 +23,27 @@ export interface RestoreOptions extends Options {
  * Restores a backup: all of it or nothing. First the whole container is verified and healed in memory, with authentication; only
  * then is the first row written, in one transaction, while files wait beside their places.
  *
- * @param source a path, bytes, random access, or a stream (which is spooled to a temporary file, as ciphertext)
+ * @param source a path or URL, bytes, random access, or a stream (which is spooled to a temporary file, as ciphertext)
  * Memory: flat, see `ContainerReader` for what healing adds.
  * @throws WrongPassphraseError, NoKeyMatchError; DamageError, TamperError, TruncatedError, FormatError for what is beyond repair; RestoreError where
  *   the target refuses. In every case nothing was changed. With `salvage`, what is beyond repair is in `losses` instead.
  * @example
  * const { healed, entities } = await restoreBackup(orm, 'app.dbs', passphrase);
  */
-export function restoreBackup(
+export async function restoreBackup(
   orm: OrmLike | OrmLike[],
   source: BackupSource,
   secret: OpeningSecret,
   options: RestoreOptions = {},
 ): Promise<RestoreResult> {
   const started = performance.now();
-  return withReader(source, options, async (reader) => {
+  const config = options.config ?? ownConfig(orm);
+  return withReader(source, config ? { settings: config, ...options } : options, async (reader) => {
     const keys = await openKeys(reader, secret);
     const { report, error } = await examine(reader, keys, options);
     if (error && !options.salvage) throw error;
     const { mode, dryRun, only, except, allowDrift, allowLossy, allowDangling, allowTriggers, signal, mask } = options;
-    const registry = options.config ?? ownConfig(orm);
+    const registry = config && registryOf(config);
     const losses = error ? noLosses() : null;
     // What is salvaged must not overwrite anything, and may refer to what is lost.
     const salvaging = losses ? { requireEmpty: true, allowDangling: true } : {};

@@ -5,15 +5,46 @@ import { type OpenedKeys, type OpeningKeys, openFileKeys, type SealingKeys } fro
 import { ContainerReader } from './container/reader.ts';
 import { type ByteSource, bufferSource } from './container/source.ts';
 import { spool } from './container/spool.ts';
+import { type DestinationSettings, isUrl, openPlace } from './destinations.ts';
 import { ConfigError } from './errors.ts';
 import { fileSource } from './sinks/file.ts';
 import type { BackupSource, OpeningSecret, ReadOptions, SealingSecret } from './types.ts';
 
-async function toByteSource(source: BackupSource): Promise<ByteSource> {
-  if (typeof source === 'string') return fileSource(source);
+async function toByteSource(source: BackupSource, settings?: DestinationSettings): Promise<ByteSource> {
+  if (typeof source === 'string') return isUrl(source) ? openUrl(source, settings) : fileSource(source);
   if (Buffer.isBuffer(source)) return bufferSource(source);
   if (source instanceof Readable) return spool(source);
   return source;
+}
+
+/** A file at a destination. Only the ranges that are asked for are read. */
+async function openUrl(url: string, settings?: DestinationSettings): Promise<ByteSource> {
+  const { destination, name } = await openPlace(url, settings);
+  try {
+    if (name === null) throw noName(destination.name);
+    const source = await destination.open(name);
+    return {
+      name: source.name,
+      size: source.size,
+      read: (offset, into) => source.read(offset, into),
+      close: async () => {
+        await source.close();
+        await destination.close();
+      },
+    };
+  } catch (error) {
+    await destination.close();
+    throw error;
+  }
+}
+
+/** For what needs one file, and got a place of many. */
+export function noName(place: string): ConfigError {
+  return new ConfigError(
+    'ERR_DESTINATION_NO_NAME',
+    `${place} is a place for many backups. Name one of them: \`dbs list\` shows them.`,
+    { facts: { destination: place } },
+  );
 }
 
 /** Runs `work` with an opened container, and closes what was opened. */
@@ -24,7 +55,7 @@ export async function withReader<T>(
 ): Promise<T> {
   const sources: ByteSource[] = [];
   try {
-    for (const s of [source, ...(options.with ?? [])]) sources.push(await toByteSource(s));
+    for (const s of [source, ...(options.with ?? [])]) sources.push(await toByteSource(s, options.settings));
     return await work(await openReader(sources, options));
   } catch (error) {
     throw reasonOf(error, options.signal);

@@ -3,46 +3,85 @@ import type { Readable } from 'node:stream';
 import type { OpeningKeys, SealingKeys } from './container/keys.ts';
 import type { ByteSource } from './container/source.ts';
 import type { Survival } from './container/survival.ts';
+import type { DestinationSettings } from './destinations.ts';
 import type { LostBlock } from './errors.ts';
 import type { BackupEvent } from './events.ts';
 import type { CodecName } from './format/frame.ts';
 import type { SkippedSource } from './format/items.ts';
 import type { LayoutName } from './format/limits.ts';
 import type { Losses } from './salvage.ts';
-import type { Sink } from './sinks/sink.ts';
+import type { Destination, Sink } from './sinks/sink.ts';
 
 /** A passphrase, or several, or recipients' public keys. */
 export type SealingSecret = string | SealingKeys;
 /** A passphrase, or secret keys. */
 export type OpeningSecret = string | OpeningKeys;
-/** A path, bytes, random access, or a stream (spooled to a temporary file). */
+/** A path or URL, bytes, random access, or a stream (spooled to a temporary file). */
 export type BackupSource = string | Buffer | ByteSource | Readable;
+
+/**
+ * A path or URL, a sink, or a destination. Where it names a destination (a URL that ends in `/`, a folder, an object), the file gets a name by prefix and time.
+ */
+export type BackupTarget = string | Sink | Destination;
 
 interface Common {
   signal?: AbortSignal;
+  /** What URLs need: `sshTargets`, `s3`, `schemes`. For functions that take an ORM or a `config`, that has them already. */
+  settings?: DestinationSettings;
   /** Called with each event, the same objects that `dbs --json` prints. Must not throw. */
   onEvent?: (event: BackupEvent) => void;
 }
 
 export interface WriteOptions extends Common {
-  /** A path or a sink. */
-  output?: string | Sink;
+  output?: BackupTarget;
+  /**
+   * Several, in one pass: the source is read once, the container is made once, and each gets all of it. One that fails is reported in the result, and the others
+   * finish; it is an error when all fail.
+   */
+  outputs?: BackupTarget[];
+  /** Of the name at destinations: `PREFIX-YYYYMMDD-HHMMSSZ.dbs`. Default: that of the settings, or `backup`. */
+  prefix?: string;
   /** Replace an output that exists. */
   force?: boolean;
-  /** Default `tandem` where the output can be read back (files), else `interleaved`. `split` with `mirror`. */
+  /** Default `tandem` where every output can be read back at little cost (files), else `interleaved`. `split` with `mirror`. */
   layout?: LayoutName;
-  /** A second file or sink for copy B: the layout is then `split`. */
-  mirror?: string | Sink;
+  /** A second place for copy B: the layout is then `split`. */
+  mirror?: BackupTarget;
   /** Default `deflate`. */
   compression?: CodecName;
-  /** Re-read both copies before success is said. Default true where the output can be read back. */
+  /** Re-read both copies at every output before success is said. Default true where an output can be read back. */
   verify?: boolean;
+  /** Asked when all is written and verified, just before the first output gets its name. What it throws stops the backup: nothing of it is kept. */
+  confirm?: () => Promise<void>;
 }
 
 export type { Losses, Survival };
 
+/** A code and its sentence, as results carry the failures that did not stop them. */
+export interface Problem {
+  code: string;
+  message: string;
+}
+
+/** What became of one output. */
+export interface OutputResult {
+  /** As messages call it. */
+  output: string;
+  /** The whole backup is there, under its name. */
+  ok: boolean;
+  /** It was read back. */
+  verified: boolean;
+  problem: Problem | null;
+}
+
 export interface WriteResult {
+  /** The first that has it. */
   output: string | null;
+  /** Every output, in the order given; with a mirror, both. */
+  outputs: OutputResult[];
+  /** The file's name, where it was made by prefix and time. */
+  name: string | null;
+  /** Of the container; with a mirror, of both halves. */
   bytes: number;
   blocks: number;
   layout: LayoutName;
@@ -217,3 +256,29 @@ export interface RestoreResult {
 export type ListEntry =
   | { type: 'entity'; name: string; entities: string[]; rows: number; bytes: number }
   | { type: 'file'; kind: string; root: string; path: string; size: number };
+
+/** One run of an unattended backup, from the lock to the removal of old backups: what hooks, webhook and state file get. No secrets. */
+export interface BackupRun {
+  type: 'run';
+  /** The backup is whole at every destination. */
+  ok: boolean;
+  /** ISO 8601, UTC. */
+  startedAt: string;
+  endedAt: string;
+  milliseconds: number;
+  /** Of the file, the same at every destination; `null` where none was begun. */
+  name: string | null;
+  destinations: { name: string; ok: boolean; verified: boolean; problem: Problem | null }[];
+  rows: number;
+  files: { count: number; bytes: number };
+  /** Of the container. */
+  bytes: number;
+  /** Sources that could not be read. */
+  skipped: number;
+  /** Names that retention removed, by destination. */
+  removed: { destination: string; names: string[] }[];
+  /** What went wrong and did not fail the run: hooks, webhook, ping, retention. */
+  warnings: Problem[];
+  /** Why `ok` is false. */
+  problem: Problem | null;
+}

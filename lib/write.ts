@@ -1,37 +1,30 @@
 /** One container, written and verified: what `createBackup` and `sealStream` share. */
 import { pipeline as callbackPipeline, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { checkBlocks, isDamaged, newTally } from './container/check.ts';
 import { createFileKeys, type FileKeys } from './container/keys.ts';
-import { ContainerReader } from './container/reader.ts';
-import type { ByteSource } from './container/source.ts';
 import { survival } from './container/survival.ts';
-import { ConfigError, SinkError } from './errors.ts';
+import { ConfigError } from './errors.ts';
+import { FanOut, readBackOfAny } from './fan-out.ts';
 import type { BackupItem } from './format/items.ts';
 import type { LayoutName } from './format/limits.ts';
-import { freeYoung } from './garbage.ts';
+import { type Group, land } from './landing.ts';
+import { failureOfAll, Output, openTargets, targetsOf } from './outputs.ts';
 import { writingStages } from './pipeline.ts';
 import { Progress } from './progress.ts';
-import { readingPool } from './reading.ts';
-import { FileSink } from './sinks/file.ts';
-import type { Sink, SinkWriter } from './sinks/sink.ts';
 import { reasonOf, sealingKeys } from './sources.ts';
 import type { Encoded } from './stages/blocks.ts';
-import { type ContainerFacts, DualCopyInterleaver } from './stages/dual-copy-interleaver.ts';
+import { type ContainerFacts, DualCopyInterleaver, readBackFailed } from './stages/dual-copy-interleaver.ts';
 import type { SealingSecret, WriteOptions, WriteResult } from './types.ts';
 
-/** Makes the items once everything else is ready: no database transaction waits for Argon2id. */
-export type ItemSource = () => Readable;
-
-/** Where a container goes, opened. */
-export interface Output {
-  sink: Sink;
-  writer: SinkWriter;
-}
+/**
+ * Makes the items once everything else is ready: no database transaction waits for Argon2id.
+ * @param paths local files that are being written: a backup must not contain itself
+ */
+export type ItemSource = (paths: string[]) => Readable;
 
 /**
- * Writes items to `options.output` (and `options.mirror`), re-reads what landed, and gives it its final name. Whatever fails, nothing stays
- * behind under that name.
+ * Writes items to every output (and to the mirror), re-reads what landed, and gives it its final name. Whatever fails, nothing incomplete stands under that name.
+ * One of several outputs may fail alone.
  */
 export async function writeContainer(
   source: ItemSource,
@@ -39,69 +32,94 @@ export async function writeContainer(
   options: WriteOptions,
 ): Promise<WriteResult> {
   const started = performance.now();
-  if (!options.output)
-    throw new ConfigError('ERR_CONFIG_NO_OUTPUT', 'There is nowhere to write to. Give an output: a path or a sink.');
+  const { targets, name, close } = await openTargets(targetsOf(options), options);
   const outputs: Output[] = [];
   try {
-    for (const target of [options.output, ...(options.mirror ? [options.mirror] : [])])
-      outputs.push(await openOutput(target, options));
+    for (const { sink } of targets) outputs.push(await Output.begin(sink));
+    const groups: Group[] = options.mirror ? [outputs] : outputs.map((output) => [output]);
+    const fail = (output: Output, error: unknown) => {
+      output.fail(error);
+      if (groups.length === 1) return;
+      const { code, message } = output.failure!;
+      options.onEvent?.({ type: 'output-failed', output: output.name, code, message });
+    };
+    for (const output of outputs) if (output.failure) fail(output, output.failure);
+    throwIfAllFailed(groups);
     const layout = chooseLayout(outputs, options);
     const keys = await createFileKeys(sealingKeys(secret), layout);
     options.signal?.throwIfAborted();
-    const facts = await run(source(), keys, outputs, options);
-    const verified = options.verify !== false && (await verifyWritten(outputs, facts, options));
-    for (const { writer } of outputs) await writer.finish();
+    const paths = targets.flatMap(({ path }) => path ?? []);
+    const facts = await run(source(paths), keys, outputs, options, fail, () => failureOfAll(firstFailures(groups)));
+    await land(groups, facts, options, (group, error) => group.forEach((output) => void fail(output, error)));
+    throwIfAllFailed(groups);
+    const whole = outputs.filter(({ failure }) => !failure);
     return {
-      output: outputs[0]!.sink.name,
-      bytes: facts.bytes * outputs.length,
+      output: whole[0]!.name,
+      outputs: outputs.map(({ result }) => result),
+      name,
+      bytes: facts.bytes * (options.mirror ? outputs.length : 1),
       blocks: facts.blocks,
       layout,
-      verified,
+      verified: whole.every(({ verified }) => verified),
       survives: survival({ layout, count: facts.blocks, lastLength: facts.lastLength }),
       milliseconds: Math.round(performance.now() - started),
     };
   } catch (error) {
-    for (const { writer } of outputs) await writer.abort();
     throw reasonOf(error, options.signal);
+  } finally {
+    for (const output of outputs) await output.abort();
+    await close();
   }
 }
 
-async function openOutput(target: string | Sink, options: WriteOptions): Promise<Output> {
-  const sink = typeof target === 'string' ? new FileSink(target, { force: options.force ?? false }) : target;
-  return { sink, writer: await sink.create() };
+const firstFailures = (groups: Group[]) => groups.map((group) => group.find(({ failure }) => failure) ?? group[0]!);
+
+/** A half of a pair that failed is the failure of both. */
+function throwIfAllFailed(groups: Group[]): void {
+  if (groups.every((group) => group.some(({ failure }) => failure))) throw failureOfAll(firstFailures(groups));
 }
 
 function chooseLayout(outputs: Output[], options: WriteOptions): LayoutName {
-  const { layout } = options;
-  if (outputs.length > 1) {
+  const { layout, mirror } = options;
+  if (mirror) {
     if (layout && layout !== 'split')
       throw new ConfigError('ERR_CONFIG_LAYOUT', `With a mirror the layout is split, not ${layout}.`);
     return 'split';
   }
   if (layout === 'split')
     throw new ConfigError('ERR_CONFIG_LAYOUT', 'The split layout needs a second place: give a mirror.');
-  const readsBack = outputs[0]!.writer.readBack !== undefined;
-  if (layout === 'tandem' && !readsBack) {
+  const living = outputs.filter(({ failure }) => !failure);
+  if (layout === 'tandem' && !living.every(({ writer }) => writer.readBack)) {
     throw new ConfigError(
       'ERR_CONFIG_LAYOUT',
-      'The tandem layout needs an output that can be read back, such as a file. Use interleaved.',
+      'The tandem layout needs outputs that can be read back, such as files. Use interleaved.',
     );
   }
-  return layout ?? (readsBack ? 'tandem' : 'interleaved');
+  return layout ?? (living.every(({ writer }) => writer.readBack && !writer.remote) ? 'tandem' : 'interleaved');
 }
 
-async function run(items: Readable, keys: FileKeys, outputs: Output[], options: WriteOptions): Promise<ContainerFacts> {
+async function run(
+  items: Readable,
+  keys: FileKeys,
+  outputs: Output[],
+  options: WriteOptions,
+  fail: (output: Output, error: unknown) => void,
+  allFailed: () => Error,
+): Promise<ContainerFacts> {
   const abort = options.signal ? { signal: options.signal } : {};
-  const { writer } = outputs[0]!;
+  const living = outputs.filter(({ failure }) => !failure);
+  const alone = outputs.length === 1 || options.mirror !== undefined;
+  const { readBack } = outputs[0]!.writer;
   const { stages, interleaver } = writingStages({
     keys,
     recycle: true,
     ...(options.compression ? { compression: options.compression } : {}),
-    ...(writer.readBack ? { readBack: writer.readBack } : {}),
+    ...(alone ? (readBack ? { readBack } : {}) : readBackOfAny(living, fail, () => readBackFailed())),
   });
   const counted = Readable.from(count(items, new Progress('write', options.onEvent)), { highWaterMark: 1 });
-  if (outputs.length === 1) {
-    await pipeline([counted, ...stages, writer.stream], abort);
+  if (!options.mirror) {
+    const place = alone ? outputs[0]!.writer.stream : new FanOut(living, fail, allFailed);
+    await pipeline([counted, ...stages, place], abort);
     return interleaver.facts;
   }
   const halves = outputs.map((_, copy) => new DualCopyInterleaver({ ...keys, copy: copy as 0 | 1 }));
@@ -147,45 +165,11 @@ function handOver(half: DualCopyInterleaver, record: Encoded): Promise<void> {
   return new Promise((resolve, reject) => half.write(record, (error) => (error ? reject(error) : resolve())));
 }
 
-/**
- * Reads back both copies of everything and compares its hashes with those that were written. @throws SinkError ERR_SINK_VERIFY @returns false where an output cannot be read back
- */
-export async function verifyWritten(
-  outputs: Output[],
-  facts: ContainerFacts,
-  options: Pick<WriteOptions, 'signal' | 'onEvent'>,
-): Promise<boolean> {
-  const sources: ByteSource[] = [];
-  for (const { sink, writer } of outputs) {
-    const { readBack } = writer;
-    if (!readBack) return false;
-    sources.push({ name: sink.name, size: facts.bytes, read: readBack, close: async () => {} });
-  }
-  const reader = await ContainerReader.open(sources, options.signal ? { signal: options.signal } : {});
-  const tally = newTally(reader.fileId);
-  const progress = new Progress('verify', options.onEvent, reader.size);
-  const pool = readingPool();
-  for await (const block of checkBlocks(reader, tally, () => pool.take())) {
-    options.signal?.throwIfAborted();
-    block.slot.release();
-    freeYoung(block.slot.bytes.length);
-    progress.add(reader.size / facts.blocks);
-  }
-  progress.done();
-  if (isDamaged(tally) || !reader.regular || !tally.chain.equals(facts.chain)) {
-    throw new SinkError(
-      'ERR_SINK_VERIFY',
-      `${reader.name} does not read back as it was written. The medium is failing: write to another one.`,
-    );
-  }
-  return true;
-}
-
 /** The bytes of a container as a stream, in interleaved layout; keys are made when it is first read. */
 export function containerStream(
   source: ItemSource,
   secret: SealingSecret,
-  options: Omit<WriteOptions, 'output' | 'mirror'>,
+  options: Omit<WriteOptions, 'output' | 'outputs' | 'mirror'>,
 ): Readable {
   if (options.layout && options.layout !== 'interleaved') {
     throw new ConfigError(
@@ -200,7 +184,7 @@ export function containerStream(
       ...(options.compression ? { compression: options.compression } : {}),
     });
     // The consumer sees the failure: the pipeline destroys the last stage with it.
-    callbackPipeline([source(), ...stages], () => {});
+    callbackPipeline([source([]), ...stages], () => {});
     yield* interleaver as AsyncIterable<Buffer>;
   };
   const stream = Readable.from(produce(), { objectMode: false });

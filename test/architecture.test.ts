@@ -51,15 +51,20 @@ const WALLS: Record<string, { values: string[]; types?: string[] }> = {
   'errors.ts': { values: [] },
   'memory.ts': { values: [] },
   'garbage.ts': { values: [] },
+  'nearest.ts': { values: [] },
+  'checks.ts': { values: ['errors.ts', 'nearest.ts'] },
   format: { values: ['errors.ts'] },
   crypto: { values: ['errors.ts'] },
   erasure: { values: ['errors.ts'] },
   container: { values: ['errors.ts', 'memory.ts', 'format', 'crypto', 'erasure'] },
   stages: { values: ['errors.ts', 'memory.ts', 'garbage.ts', 'format', 'crypto', 'erasure', 'container'] },
-  sinks: { values: ['errors.ts', 'memory.ts'], types: ['container', 'format'] },
+  sinks: { values: ['errors.ts', 'memory.ts', 'nearest.ts', 'checks.ts'], types: ['container', 'format'] },
   files: { values: ['errors.ts', 'memory.ts'], types: ['format'] },
-  orm: { values: ['errors.ts', 'memory.ts', 'garbage.ts', 'files'], types: ['format'] },
-  testkit: { values: ['errors.ts', 'format'] },
+  orm: { values: ['errors.ts', 'memory.ts', 'garbage.ts', 'nearest.ts', 'checks.ts', 'files'], types: ['format'] },
+  // The suite for sinks lends memory to them, and sees it come back.
+  testkit: { values: ['errors.ts', 'memory.ts', 'format'], types: ['sinks', 'container'] },
+  catalog: { values: ['errors.ts'] },
+  notify: { values: ['errors.ts'] },
 };
 const BELOW_COMPOSITION = Object.keys(WALLS);
 /** Packages, by who may import them at run time. Everything else is Node's own. */
@@ -68,7 +73,10 @@ const PACKAGES: Record<string, string[]> = {
   '@scure/base': ['crypto'],
   'stream-chain': ['pipeline.ts'],
   commander: ['cli'],
+  croner: ['catalog'],
   'pg-copy-streams': ['orm'],
+  'ssh2-sftp-client': ['sinks'],
+  '@aws-sdk/client-s3': ['sinks'],
 };
 
 const show = ({ from, to }: Import): string => `${from} imports ${to}`;

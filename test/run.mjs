@@ -8,6 +8,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { prepare } from './services.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const required = process.env.CI === 'true' || process.env.CI === '1';
@@ -83,10 +84,14 @@ if (!existsSync(join(root, 'lib/erasure/kernel/kernel-binary.ts')) || !existsSyn
 if (!existsSync(join(root, '.tap'))) run(process.execPath, ['node_modules/tap/dist/esm/run.mjs', 'build'], { stdio: 'ignore' });
 
 const wanted = process.argv.slice(2);
+const asked = files(...(wanted.length > 0 ? wanted : ['test/']));
+const services = await prepare(asked);
+for (const { name, why, files } of services.missing) cannotRun(`${files.join(', ')} (${name})`, why);
+const ready = asked.filter((name) => !services.missing.some(({ files }) => files.includes(name)));
 if (wanted.length > 0) {
-  await suite('as asked', files(...wanted));
+  await suite('as asked', ready, { env: services.env });
 } else {
-  await suite(`Node ${process.versions.node}, MikroORM 6 (libsql)`, files('test/'));
+  await suite(`Node ${process.versions.node}, MikroORM 6 (libsql)`, ready, { env: services.env });
   const database = files('test/orm/', 'test/files/', 'test/app/backup');
   if (install(matrix7) && existsSync(node24)) {
     await suite('Node 24, MikroORM 7 (libsql)', database, { node: node24, env: { DBS_TEST_ORM: '7' } });

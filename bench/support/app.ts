@@ -3,7 +3,7 @@ import { mkdir, open } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { defineEntity, MikroORM, p } from '@mikro-orm/libsql';
-import { type BackupConfig, defineBackupConfig } from '../../lib/orm/registry.ts';
+import { type BackupConfig, defineBackupConfig } from '../../lib/settings.ts';
 import { Random } from '../../lib/testkit/random.ts';
 
 /** The module under @mikro-orm/libsql, which ships no types that fit here. */

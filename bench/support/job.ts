@@ -17,6 +17,7 @@ import {
 } from '../../lib/index.ts';
 import { Random } from '../../lib/testkit/random.ts';
 import type { AppSize } from './app.ts';
+import { measured, type Outcome } from './measured.ts';
 import type { Dialect } from './rows-app.ts';
 
 interface Writing {
@@ -39,30 +40,12 @@ export type Job =
   | ({ do: 'backup-rows'; dialect: Dialect; database: string } & Writing)
   | { do: 'restore-rows'; dialect: Dialect; database: string; input: string };
 
-export interface Outcome {
-  /** Seconds of the work itself, without starting Node and opening the app. */
-  wall: number;
-  /** Seconds of CPU, all threads. */
-  cpu: number;
-  /** Peak resident memory of the whole process, bytes. */
-  peak: number;
-  result: Record<string, unknown>;
-}
+export type { Outcome } from './measured.ts';
 
 /** With MikroORM, which a job without it must not load. */
 const app = () => import('./app.ts');
 
 const PASSPHRASE = 'correct horse battery staple';
-
-async function measured(work: () => Promise<object>): Promise<Outcome> {
-  const before = process.cpuUsage();
-  const start = performance.now();
-  const result = await work();
-  const wall = (performance.now() - start) / 1000;
-  const { user, system } = process.cpuUsage(before);
-  const peak = process.resourceUsage().maxRSS * 1024;
-  return { wall, cpu: (user + system) / 1e6, peak, result: { ...result } };
-}
 
 async function run(job: Job): Promise<Outcome> {
   switch (job.do) {

@@ -4,12 +4,14 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Job, Outcome } from './job.ts';
+import type { Job } from './job.ts';
+import type { Outcome } from './measured.ts';
+import type { SinkJob } from './sink-job.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 let compiled: string | undefined;
 
-/** Compiles to plain JavaScript, as `npm run build` does, into a folder of this run's own. */
+/** Compiles to plain JavaScript, as `npm run build` does, into a folder of this run's own. @returns where the jobs are */
 function compile(): string {
   if (compiled) return compiled;
   // Below node_modules, so that the packages are found from there.
@@ -19,13 +21,22 @@ function compile(): string {
   spawnSync(process.execPath, [tsc, '-p', join(root, 'bench/tsconfig.json'), '--outDir', out], { stdio: 'inherit' });
   // The library reads its version from it.
   copyFileSync(join(root, 'package.json'), join(out, 'package.json'));
-  compiled = join(out, 'bench/support/job.js');
+  compiled = join(out, 'bench/support');
   return compiled;
 }
 
 /** Runs a job in a process of its own. @param flags for Node */
 export function runJob(job: Job, flags: string[] = []): Outcome {
-  const args = [...flags, '--no-warnings', compile(), JSON.stringify(job)];
+  return run('job.js', job, flags);
+}
+
+/** The same for a sink alone, without MikroORM. */
+export function runSinkJob(job: SinkJob): Outcome {
+  return run('sink-job.js', job, []);
+}
+
+function run(program: string, job: object, flags: string[]): Outcome {
+  const args = [...flags, '--no-warnings', join(compile(), program), JSON.stringify(job)];
   const out = execFileSync(process.execPath, args, {
     encoding: 'utf8',
     maxBuffer: 1 << 28,

@@ -83,6 +83,30 @@ export async function loadApp(options: AppOptions): Promise<App> {
   }
 }
 
+/**
+ * The BackupConfig of `--config-dbs`, else the `dbs` key of the app's configuration, without discovering entities or connecting. `undefined` where there is no app, or
+ * where it says nothing.
+ * @throws ConfigError ERR_CONFIG_NOT_FOUND for what was named and is not there, ERR_CONFIG_LOAD
+ */
+export async function loadSettings(options: AppOptions): Promise<unknown> {
+  const { cwd, env, contexts = [], configDbs } = options;
+  ormVariables(cwd, env);
+  const manifest = appManifest(cwd, env);
+  const from = createRequire(join(manifest.folder, 'package.json'));
+  if (configDbs !== undefined) {
+    if (TYPESCRIPT.test(configDbs)) await supportTypeScript(from, manifest.settings);
+    return importConfig(resolve(cwd, configDbs), cwd);
+  }
+  if (options.config === undefined && !configCandidates(cwd, manifest).some((path) => existsSync(path)))
+    return undefined;
+  const path = await findConfig(options, manifest, from);
+  for (const name of contexts.length ? contexts : [undefined]) {
+    const { dbs } = await loading(path, cwd, () => readConfig(path, name, from, manifest));
+    if (dbs !== undefined) return dbs;
+  }
+  return undefined;
+}
+
 /** The configuration's path; `null` where environment variables alone make one. Prepares for TypeScript where needed. */
 async function findConfig(
   { cwd, env, config }: AppOptions,

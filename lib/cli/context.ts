@@ -26,6 +26,8 @@ export interface CliContext {
   library: () => Promise<Library>;
   testkit: () => Promise<Testkit>;
   loadApp: (options: AppOptions) => Promise<App>;
+  /** What the app says about its backups, without its database; `undefined` where there is no app. */
+  loadSettings: (options: AppOptions) => Promise<unknown>;
 }
 
 /** The real world. `stdout` is the one that `guardStdout` made. */
@@ -44,5 +46,6 @@ export function processContext(stdout: Output, signal: AbortSignal): CliContext 
     library: async () => import('../index.ts'),
     testkit: async () => import('../testkit/index.ts'),
     loadApp: async (options) => (await import('./app.ts')).loadApp(options),
+    loadSettings: async (options) => (await import('./app.ts')).loadSettings(options),
   };
 }

@@ -24,10 +24,14 @@ export const ExitCode = {
   SALVAGED: 5,
   /** Not a backup, damaged beyond repair, cut, or changed on purpose. */
   UNRECOVERABLE: 6,
+  /** Done in part: one of several destinations does not have the backup, or something that should go could not be removed. */
+  PARTIAL: 7,
   NOT_FOUND: 10,
   LOCKED: 11,
   WRONG_KEY: 12,
   SCHEMA_MISMATCH: 13,
+  /** A check of `health` or `doctor` failed. */
+  UNHEALTHY: 20,
   INTERRUPTED: 130,
 } as const;
 
@@ -35,8 +39,8 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** Codes that say more than their class does. The first match counts. */
 const BY_CODE: [RegExp, ExitCode][] = [
-  [/_LOCKED$/, ExitCode.LOCKED],
-  [/^ERR_(SOURCE|SINK|CONTENT)_(NOT_FOUND|NO_DATABASE)$/, ExitCode.NOT_FOUND],
+  [/_LOCKED$|^ERR_LOCK_LOST$/, ExitCode.LOCKED],
+  [/^ERR_(SOURCE|SINK|CONTENT)_(NOT_FOUND|NO_DATABASE|NO_BUCKET)$/, ExitCode.NOT_FOUND],
   [
     /^ERR_RESTORE_(UNKNOWN_ENTITY|MISSING_TABLE|SCHEMA_DRIFT|DIALECT|CONVERSION|LOSSY|VALUE|NO_PRIMARY_KEY)$/,
     ExitCode.SCHEMA_MISMATCH,

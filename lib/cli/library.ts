@@ -2,22 +2,32 @@
 export type Library = Pick<
   typeof import('../index.ts'),
   | 'addKeys'
+  | 'checkHealth'
   | 'createBackup'
+  | 'diagnose'
   | 'inspectBackup'
   | 'listBackup'
   | 'listKeys'
   | 'newKeyPair'
   | 'parseIdentities'
   | 'parsePublicKey'
+  | 'pruneBackups'
+  | 'pullBackup'
+  | 'pushBackup'
   | 'readEntry'
   | 'removeKey'
   | 'repairBackup'
   | 'restoreBackup'
+  | 'runBackup'
   | 'rotateKeys'
+  | 'scheduleBackups'
+  | 'scheduleFromText'
   | 'sealStream'
+  | 'storedBackups'
   | 'streamSink'
   | 'unsealStream'
   | 'validateBackup'
+  | 'withEnvironment'
 >;
 
 /** What breaks backups on purpose. */

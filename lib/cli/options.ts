@@ -1,5 +1,6 @@
 /** Options that several commands share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { RetentionRules } from '../catalog/retention.ts';
 
 /** Example lines at the end of a command's help. */
 export function example(...lines: string[]): string {
@@ -60,17 +61,62 @@ export function appOptions(command: Command): Command {
     );
 }
 
+/** What URLs need. */
+export function settingsOptions(command: Command): Command {
+  return command
+    .option('--config <file>', "for URLs: the app's MikroORM configuration, whose settings they need (default: found)")
+    .option('--context <name>', 'for URLs: which configuration, where the file exports several', list)
+    .option('--config-dbs <file>', 'for URLs: module whose default export is a BackupConfig');
+}
+
+/** Which backups stay. */
+export function retentionOptions(command: Command): Command {
+  return command
+    .option('--keep-last <n>', 'keep the last N', integer)
+    .option('--keep-hourly <n>', 'keep the newest of each of the last N hours that have one', integer)
+    .option('--keep-daily <n>', 'the same for days', integer)
+    .option('--keep-weekly <n>', 'for weeks, which begin on Monday', integer)
+    .option('--keep-monthly <n>', 'for months', integer)
+    .option('--keep-yearly <n>', 'for years', integer)
+    .option('--time-zone <name>', 'in which these begin (default: UTC)')
+    .option('--pin <name>', 'never remove this file', repeated);
+}
+
+export interface RetentionFlags {
+  keepLast?: number;
+  keepHourly?: number;
+  keepDaily?: number;
+  keepWeekly?: number;
+  keepMonthly?: number;
+  keepYearly?: number;
+  timeZone?: string;
+  pin?: string[];
+}
+
+/** The rules that were given; `undefined` where none was. */
+export function rulesOf(flags: RetentionFlags): RetentionRules | undefined {
+  const { keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly, timeZone } = flags;
+  const counts = { keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly };
+  const given = Object.entries(counts).filter(([, count]) => count !== undefined);
+  if (given.length === 0) return undefined;
+  return { ...Object.fromEntries(given), ...(timeZone === undefined ? {} : { timeZone }) };
+}
+
 /** How a container is written. */
 export function writeOptions(command: Command): Command {
   return command
+    .option('--to <url>', 'write it there, too: a path, a folder or a URL; the source is read once for all', repeated)
+    .option('--prefix <name>', 'of the name that it gets in a folder or at a URL that ends in /')
     .option('-f, --force', 'replace FILE if it exists')
     .addOption(new Option('--layout <layout>', 'where the second copy goes').choices(['tandem', 'interleaved']))
-    .option('--mirror <file>', 'write the second copy to this file: either alone restores everything')
+    .option('--mirror <file>', 'write the second copy there, a path or a URL: either alone restores everything')
     .addOption(new Option('--compression <codec>', 'default: deflate').choices(['none', 'deflate', 'zstd']))
     .option('--no-verify', 'do not read back what was written');
 }
 
 export interface WriteFlags {
+  to?: string[];
+  prefix?: string;
   force?: boolean;
   layout?: 'tandem' | 'interleaved';
   mirror?: string;
@@ -79,8 +125,9 @@ export interface WriteFlags {
 }
 
 /** Those flags as the library takes them. */
-export function writeFlags({ force, layout, mirror, compression, verify }: WriteFlags) {
+export function writeFlags({ prefix, force, layout, mirror, compression, verify }: WriteFlags) {
   return {
+    ...(prefix === undefined ? {} : { prefix }),
     ...(force ? { force } : {}),
     ...(layout ? { layout } : {}),
     ...(mirror ? { mirror } : {}),
@@ -92,7 +139,11 @@ export function writeFlags({ force, layout, mirror, compression, verify }: Write
 /** Which backup is read: other copies to heal from, and which of several in one file. */
 export function withOption(command: Command): Command {
   return command
-    .option('--with <file>', 'another copy of the same backup, damaged or not: each heals the other', repeated)
+    .option(
+      '--with <file>',
+      'another copy of the same backup, a path or a URL, damaged or not: each heals the other',
+      repeated,
+    )
     .option('--file-id <hex>', 'which backup, where a file holds several: its id, or the beginning of it');
 }
 

@@ -2,12 +2,19 @@
 import { Command, CommanderError } from 'commander';
 import { backupCommand } from './commands/backup.ts';
 import { catCommand } from './commands/cat.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { drillCommand } from './commands/drill.ts';
+import { healthCommand } from './commands/health.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { keysCommand } from './commands/keys.ts';
+import { listCommand } from './commands/list.ts';
 import { lsCommand } from './commands/ls.ts';
+import { pruneCommand } from './commands/prune.ts';
+import { pullCommand } from './commands/pull.ts';
+import { pushCommand } from './commands/push.ts';
 import { repairCommand } from './commands/repair.ts';
 import { restoreCommand } from './commands/restore.ts';
+import { scheduleCommand } from './commands/schedule.ts';
 import { sealCommand } from './commands/seal.ts';
 import { unsealCommand } from './commands/unseal.ts';
 import { validateCommand } from './commands/validate.ts';
@@ -27,8 +34,15 @@ const COMMANDS: ((program: Command, run: Runner) => void)[] = [
   sealCommand,
   unsealCommand,
   repairCommand,
+  listCommand,
+  pullCommand,
+  pushCommand,
+  pruneCommand,
   keysCommand,
   drillCommand,
+  scheduleCommand,
+  healthCommand,
+  doctorCommand,
 ];
 
 /**
@@ -68,7 +82,7 @@ function program(ctx: CliContext, run: Runner, version: string): Command {
     .option('--cwd <folder>', 'as if started in this folder')
     .addHelpText(
       'after',
-      `\nExample:\n  $ dbs backup app.dbs && dbs validate app.dbs\n\nExit codes: 0 ok, 3 some sources were skipped, 4 healed, 6 beyond repair; all of them: docs/cli.md.`,
+      `\nExample:\n  $ dbs backup app.dbs && dbs validate app.dbs\n\nExit codes: 0 ok, 3 some sources were skipped, 4 healed, 6 beyond repair, 7 in part; all of them: docs/cli.md.`,
     )
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .configureOutput({

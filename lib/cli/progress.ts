@@ -18,6 +18,8 @@ const TITLES: Record<Phase, string> = {
   check: 'Checking',
   restore: 'Restoring',
   repair: 'Repairing',
+  pull: 'Pulling',
+  push: 'Pushing',
 };
 
 const BAR = 12;

@@ -1,8 +1,10 @@
 /** One run of one command: what it gets, and how it ends. */
 import type { Command } from 'commander';
+import { isUrl } from '../destinations.ts';
 import { ConfigError } from '../errors.ts';
+import type { BackupConfig } from '../settings.ts';
 import type { BackupSource } from '../types.ts';
-import type { App } from './app.ts';
+import type { App, AppOptions } from './app.ts';
 import type { CliContext } from './context.ts';
 import { ExitCode } from './exit-codes.ts';
 import { healedAdvice } from './summary.ts';
@@ -53,7 +55,7 @@ function enter(ctx: CliContext, folder: string): void {
   }
 }
 
-/** A source argument: a path, or `-` for stdin, as random access if it is a file. */
+/** A source argument: a path, a URL, or `-` for stdin, as random access if it is a file. */
 export function sourceOf({ ctx }: Session, argument: string): BackupSource {
   if (argument !== '-') return argument;
   if (ctx.stdin.isTTY) throw usage('Stdin is a terminal. Send a backup to it: dbs validate - < app.dbs');
@@ -67,14 +69,39 @@ export function contentExit({ out }: Session, file: string): ExitCode {
   return ExitCode.HEALED;
 }
 
-/** The `--with` files, and `--file-id`. */
-export function readOptions({ ctx, out }: Session, options: { with?: string[]; fileId?: string }) {
+/** The `--with` files, `--file-id`, and what URLs need. */
+export async function readOptions(
+  session: Session,
+  options: AppFlags & { with?: string[]; fileId?: string },
+  ...places: string[]
+) {
+  const { ctx, out } = session;
   return {
+    ...(await settingsFor(session, options, ...places, ...(options.with ?? []))),
     signal: ctx.signal,
     onEvent: out.event,
     ...(options.with?.length ? { with: options.with as BackupSource[] } : {}),
     ...(options.fileId ? { fileId: options.fileId.toLowerCase() } : {}),
   };
+}
+
+/**
+ * What the URLs among `places` need: the app's settings where there is an app, or those of `--config-dbs`, with the environment before them. For plain paths nothing is loaded.
+ */
+export async function settingsFor(
+  session: Session,
+  flags: AppFlags,
+  ...places: (string | undefined)[]
+): Promise<{ settings?: BackupConfig }> {
+  const far = places.some((place) => place !== undefined && isUrl(place) && !/^file:/i.test(place));
+  return far ? { settings: await loadedSettings(session, flags) } : {};
+}
+
+/** The same, whatever the places are. */
+export async function loadedSettings({ ctx }: Session, flags: AppFlags): Promise<BackupConfig> {
+  const config = await ctx.loadSettings(appOf(ctx, flags));
+  const { withEnvironment } = await import('../settings-environment.ts');
+  return withEnvironment((config ?? {}) as BackupConfig, ctx.env);
 }
 
 /** Reserves stdout for a backup. @throws ConfigError ERR_CLI_STDOUT_TTY */
@@ -94,15 +121,19 @@ export interface AppFlags {
 }
 
 /** The app in the current folder. What it holds open is the caller's to close. */
-export async function openApp({ ctx }: Session, { config, context, configDbs }: AppFlags): Promise<App> {
-  const app = await ctx.loadApp({
+export async function openApp({ ctx }: Session, flags: AppFlags): Promise<App> {
+  const app = await ctx.loadApp(appOf(ctx, flags));
+  if (!ctx.signal.aborted) return app;
+  await app.close();
+  throw ctx.signal.reason;
+}
+
+function appOf(ctx: CliContext, { config, context, configDbs }: AppFlags): AppOptions {
+  return {
     cwd: ctx.cwd(),
     env: ctx.env,
     ...(config === undefined ? {} : { config }),
     ...(context ? { contexts: context } : {}),
     ...(configDbs === undefined ? {} : { configDbs }),
-  });
-  if (!ctx.signal.aborted) return app;
-  await app.close();
-  throw ctx.signal.reason;
+  };
 }

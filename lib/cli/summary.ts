@@ -30,10 +30,16 @@ export function sealSummary(result: SealResult): string {
 }
 
 function written(result: WriteResult): string[] {
-  const { output, bytes, layout, verified, milliseconds, survives } = result;
-  const check = verified ? 'both copies read back and verified' : 'NOT read back';
+  const { output, outputs, bytes, layout, verified, milliseconds, survives } = result;
+  const check = (verified: boolean) => (verified ? 'both copies read back and verified' : 'NOT read back');
+  const facts = `${size(bytes)} in ${duration(milliseconds)}, layout ${layout}`;
+  const several = outputs.length > 1 && layout !== 'split';
+  const places = outputs.map(
+    ({ output, ok, verified, problem }) =>
+      `  ${printable(output)}: ${ok ? check(verified) : `FAILED, ${problem?.message} (${problem?.code})`}`,
+  );
   return [
-    `  ${printable(output ?? 'the stream')}: ${size(bytes)} in ${duration(milliseconds)}, layout ${layout}, ${check}`,
+    ...(several ? [`  ${facts}`, ...places] : [`  ${printable(output ?? 'the stream')}: ${facts}, ${check(verified)}`]),
     `  survives ${survivalLines(survives).slice(0, 2).join(', or ')}, and more: see \`dbs inspect\``,
   ];
 }

@@ -34,6 +34,8 @@ export class Terminal {
   /** `part`: it is fine to read some of it and go away, as `head` does. */
   #data: 'none' | 'part' | 'whole' = 'none';
   #skipped = 0;
+  /** What was interrupted can be gone on with. */
+  resumable = false;
   /** Blocks that were healed so far. */
   healed = 0;
 
@@ -64,6 +66,8 @@ export class Terminal {
       if (++this.#skipped > SKIPPED_SHOWN) return;
       const { root, path, reason, from } = event.source;
       this.#talk(`skipped ${[root, path].filter(Boolean).join('/')}${from ? ` (of ${from})` : ''}: ${reason}`);
+    } else if (event.type === 'output-failed') {
+      this.#talk(`${event.output} will NOT have the backup: ${event.message} (${event.code})`);
     } else if (event.type === 'warning') {
       this.#talk(`warning: ${event.message} (${event.code})`);
     }
@@ -106,11 +110,17 @@ export class Terminal {
     if (error instanceof BackupError) return { code: error.code, message: redacted(error.message), facts: error.facts };
     if (error instanceof Interrupted) {
       const how = error.signal === 'SIGPIPE' ? 'Whoever read stdout went away.' : 'Interrupted.';
-      const kept = this.#data === 'none' ? 'Nothing half-written was kept.' : 'What came out on stdout is incomplete.';
+      const kept = this.#data !== 'none' ? 'What came out on stdout is incomplete.' : this.#left();
       return { code: 'ERR_INTERRUPTED', message: `${how} ${kept}`, facts: { signal: error.signal } };
     }
     const text = error instanceof Error ? error.message : String(error);
     return { code: UNEXPECTED, message: redacted(`Unexpected error: ${text.split('\n', 1)[0]}`), facts: {} };
+  }
+
+  #left(): string {
+    return this.resumable
+      ? 'No file has its name yet; the same command goes on from here where it can.'
+      : 'Nothing half-written was kept.';
   }
 
   #talk(text: string): void {

@@ -135,6 +135,36 @@ export interface RestoreWriter {
   close(): Promise<void>;
 }
 
+/**
+ * Where `dbs_lock` is: a table with one row for each name, by which instances of an app agree who backs up (lib/orm/lock.ts). It is no entity, so no backup holds
+ * it.
+ */
+export interface LockPlace {
+  /** The table, as it stands in SQL. */
+  readonly table: string;
+  /** SQL that makes the table; fine where it exists. */
+  readonly create: string;
+  /** An SQL expression: milliseconds since 1970 by the database's own clock, to the moment. */
+  readonly now: string;
+  /** `INSERT INTO` that does nothing where the row exists, up to the table's name. */
+  readonly insert: readonly [before: string, after: string];
+  /** A connection of its own, which gives up where a lock keeps it for long. @throws SourceError */
+  connect(signal?: AbortSignal): Promise<LockConnection>;
+  /** Whether the table does not exist. */
+  isMissing(error: unknown): boolean;
+  /** What the database said, as an error of ours. */
+  wrap(error: unknown, doing: string): Error;
+}
+
+export interface LockConnection {
+  /** Answers how many rows were changed. */
+  run(sql: string): Promise<number>;
+  /** Values as the driver has them: numbers may be texts. */
+  all(sql: string): Promise<unknown[][]>;
+  /** Never throws. */
+  close(): Promise<void>;
+}
+
 /** One database, reached the way the app's ORM reaches it. */
 export interface DatabaseDriver {
   readonly dialect: 'sqlite' | 'postgresql' | 'mysql';
@@ -142,6 +172,8 @@ export interface DatabaseDriver {
   readonly identity: string;
   openReader(signal?: AbortSignal): Promise<SnapshotReader>;
   openWriter(signal?: AbortSignal): Promise<RestoreWriter>;
+  /** Null for a database of this process alone (SQLite in memory). */
+  readonly lockPlace: LockPlace | null;
 }
 
 /** Makes the driver for an ORM, or answers null where the ORM's driver is of another dialect. */

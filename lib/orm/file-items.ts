@@ -1,6 +1,6 @@
 /** Files as BackupItems: those that rows name, then whole folders. What cannot be read is said and passed over. */
 import { lstat, readdir, realpath } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { BackupError } from '../errors.ts';
 import { STAGING_PREFIX } from '../files/fs-staging.ts';
@@ -9,10 +9,10 @@ import { type FileStat, fileReason, isStorageAdapter, type StorageAdapter } from
 import { rechunk } from '../files/streams.ts';
 import type { BackupItem, FileMeta, SkippedSource } from '../format/items.ts';
 import type { FileCollector } from './file-collector.ts';
-import type { BackupConfig } from './registry.ts';
+import type { RegistryConfig } from './registry.ts';
 
 export interface FileContext {
-  registry: BackupConfig;
+  registry: RegistryConfig;
   ignorePaths: string[];
   signal: AbortSignal;
 }
@@ -21,7 +21,7 @@ export interface FileContext {
 const CHUNK = 256 * 1024;
 
 /** The storages of a registry by kind and name; directories become FsStorage. Undefined where it names none. */
-export function storageOf(registry: BackupConfig, kind: FileMeta['kind'], name: string): StorageAdapter | undefined {
+export function storageOf(registry: RegistryConfig, kind: FileMeta['kind'], name: string): StorageAdapter | undefined {
   if (kind === 'path') {
     const base = resolve(registry.baseDir ?? '.');
     return new FsStorage(
@@ -50,9 +50,7 @@ export async function* fileItems(
   for await (const { kind, storage: root, key, from } of collector.files()) {
     yield* oneFile(storage(kind, root), { kind, root, path: key }, context, nextStream, from);
   }
-  const ignored = new Set(
-    await Promise.all(context.ignorePaths.map((path) => realpath(path).catch(() => resolve(path)))),
-  );
+  const ignored = new Set((await Promise.all(context.ignorePaths.map(placesOf))).flat());
   for (const [name, dir] of Object.entries(context.registry.fileRoots ?? {})) {
     const top = resolve(context.registry.baseDir ?? '.', dir);
     for await (const found of walk(top, '', ignored)) {
@@ -159,6 +157,19 @@ async function* walk(top: string, below: string, ignored: Set<string>): AsyncGen
     } else if (found.isDirectory()) yield* walk(top, path, ignored);
     else if (found.isSymbolicLink()) yield { path, reason: 'It is a symbolic link, which is not followed.' };
     else if (!found.isFile()) yield { path, reason: 'It is a special file (a socket, pipe or device).' };
-    else if (!ignored.size || !ignored.has(await realpath(full).catch(() => full))) yield { path };
+    else if (!ignored.size || !(await isIgnored(dir, name, ignored))) yield { path };
   }
+}
+
+/** A file's own place, and that of what a link there leads to. It need not exist yet. */
+async function placesOf(path: string): Promise<string[]> {
+  const full = resolve(path);
+  const folder = await realpath(dirname(full)).catch(() => dirname(full));
+  return [join(folder, basename(full)), await realpath(full).catch(() => full)];
+}
+
+/** Also under the temporary name that it has while it is written. */
+async function isIgnored(dir: string, name: string, ignored: Set<string>): Promise<boolean> {
+  const finalName = /^\.(.+)\.[0-9a-f]{12}\.part$/.exec(name)?.[1] ?? name;
+  return ignored.has(join(await realpath(dir).catch(() => dir), finalName));
 }

@@ -3,9 +3,9 @@ import { FormatError, RestoreError } from '../errors.ts';
 import { SpoolStaging } from '../files/spool-staging.ts';
 import type { FileStaging, StagedFile } from '../files/storage.ts';
 import type { FileBeginItem, FileDataItem, FileEndItem, FileMeta } from '../format/items.ts';
+import { nearest } from '../nearest.ts';
 import { storageOf } from './file-items.ts';
-import { nearest } from './nearest.ts';
-import type { BackupConfig } from './registry.ts';
+import type { RegistryConfig } from './registry.ts';
 
 export interface FileCounts {
   written: number;
@@ -28,13 +28,13 @@ interface OpenFile {
 
 export class FileTarget {
   readonly counts: FileCounts = { written: 0, unchanged: 0, incomplete: 0, skipped: 0, bytes: 0 };
-  readonly #registry: BackupConfig;
+  readonly #registry: RegistryConfig;
   readonly #wanted: (meta: FileMeta) => boolean;
   readonly #stagings = new Map<string, FileStaging>();
   readonly #open = new Map<number, OpenFile>();
 
   /** @param wanted whether a file is restored at all */
-  constructor(registry: BackupConfig, wanted: (meta: FileMeta) => boolean) {
+  constructor(registry: RegistryConfig, wanted: (meta: FileMeta) => boolean) {
     this.#registry = registry;
     this.#wanted = wanted;
   }

@@ -1,8 +1,7 @@
 /** What the app says about its backups beyond what the database says by itself. */
+import { expect, isText, isTexts, known } from '../checks.ts';
 import { ConfigError } from '../errors.ts';
 import { isStorageAdapter, type StorageAdapter } from '../files/storage.ts';
-import { nearest } from './nearest.ts';
-import { type OrmLike, setting } from './orm-like.ts';
 
 /**
  * What a property holds.
@@ -60,7 +59,8 @@ export interface EntityRule {
   exclude?: boolean;
 }
 
-export interface BackupConfig {
+/** The part of a `BackupConfig` that is about the database and its files. */
+export interface RegistryConfig {
   /** By entity name. Entities that are not named are backed up as they are. */
   entities?: Record<string, EntityRule>;
   /** Entities whose tables are left out, with the pivot tables that refer to them. */
@@ -75,7 +75,8 @@ export interface BackupConfig {
   pathRoots?: string[];
 }
 
-const OPTIONS = ['entities', 'exclude', 'fileRoots', 'storages', 'baseDir', 'pathRoots'];
+/** Their names. */
+export const REGISTRY_OPTIONS = ['entities', 'exclude', 'fileRoots', 'storages', 'baseDir', 'pathRoots'];
 const ENTITY_OPTIONS = ['fields', 'exclude'];
 const FIELD_OPTIONS = ['type', 'storage', 'mask', 'sensitive'];
 const MASKS: MaskKind[] = ['email', 'name', 'text', 'number', 'date', 'uuid', 'null'];
@@ -83,18 +84,11 @@ const FIELD_TYPES: FieldType[] = ['VALUE', 'FILE', 'FILE_PATH', 'EXCLUDE'];
 
 /**
  * Checks a registry as far as it can be without a database, and returns it.
- *
- * @example
- * export default defineBackupConfig({
- *   entities: { User: { fields: { avatar: 'FILE', sessionToken: 'EXCLUDE' } } },
- *   exclude: ['AuditLog'],
- *   storages: { default: './uploads' },
- *   fileRoots: { templates: './templates' },
- * });
  * @throws ConfigError ERR_CONFIG_UNKNOWN_OPTION, ERR_CONFIG_INVALID_OPTION, ERR_CONFIG_UNKNOWN_FIELD_TYPE
+ * @see ../settings.ts, defineBackupConfig: the whole of the settings
  */
-export function defineBackupConfig(config: BackupConfig): BackupConfig {
-  known(config, OPTIONS, 'the backup configuration');
+export function checkRegistry(config: RegistryConfig): RegistryConfig {
+  known(config, REGISTRY_OPTIONS, 'the backup configuration');
   for (const [name, rule] of Object.entries(config.entities ?? {})) {
     known(rule, ENTITY_OPTIONS, `entities.${name}`);
     expect(
@@ -116,15 +110,6 @@ export function defineBackupConfig(config: BackupConfig): BackupConfig {
     );
   }
   return config;
-}
-
-/** The registry that the ORM's own configuration carries under the key `dbs`; of several ORMs, the first that has one. */
-export function ownConfig(orms: OrmLike | OrmLike[]): BackupConfig | undefined {
-  for (const orm of [orms].flat()) {
-    const own = setting(orm, 'dbs');
-    if (own) return defineBackupConfig(own as BackupConfig);
-  }
-  return undefined;
 }
 
 /** @internal also used for the sugar on properties */
@@ -157,29 +142,4 @@ function checkMask(at: string, { mask, sensitive }: FieldOptions): void {
   const holds = mask === undefined || typeof mask === 'function' || MASKS.includes(mask);
   expect(holds, `${at}.mask`, `one of ${kinds}, or a function`);
   expect(sensitive === undefined || typeof sensitive === 'boolean', `${at}.sensitive`, 'true or false');
-}
-
-function known(value: unknown, names: string[], at: string): void {
-  expect(typeof value === 'object' && value !== null && !Array.isArray(value), at, 'an object');
-  for (const name of Object.keys(value as object)) {
-    if (names.includes(name)) continue;
-    throw new ConfigError(
-      'ERR_CONFIG_UNKNOWN_OPTION',
-      `There is no option "${name}" in ${at}. ${nearest(name, names)}`,
-      { facts: { option: name, at, known: names } },
-    );
-  }
-}
-
-function expect(holds: boolean, at: string, what: string): void {
-  if (holds) return;
-  throw new ConfigError('ERR_CONFIG_INVALID_OPTION', `${at} must be ${what}.`, { facts: { option: at } });
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
-}
-
-function isTexts(value: unknown): boolean {
-  return Array.isArray(value) && value.every(isText);
 }

@@ -11,12 +11,12 @@ import type { SnapshotReader } from './driver.ts';
 import { FileCollector } from './file-collector.ts';
 import { fileItems } from './file-items.ts';
 import { type OrmLike, ormMajor } from './orm-like.ts';
-import { type BackupConfig, defineBackupConfig } from './registry.ts';
+import { checkRegistry, type RegistryConfig } from './registry.ts';
 import { requireRestorable } from './row-limit.ts';
 import { requireTable, selectColumns, selectTables, type TableSelection } from './selection.ts';
 
 export interface RowSourceOptions {
-  registry?: BackupConfig;
+  registry?: RegistryConfig;
   /** Aborting destroys the stream with the signal's reason, ends the transaction and releases the connection. */
   signal?: AbortSignal;
   /** Name and version of the program, for the SCHEMA frame. */
@@ -57,7 +57,7 @@ export class RowSource extends Readable {
   constructor(orms: OrmLike | OrmLike[], options: RowSourceOptions = {}) {
     super({ objectMode: true, highWaterMark: 2 });
     this.#orms = orms;
-    this.#options = { ...options, registry: defineBackupConfig(options.registry ?? {}) };
+    this.#options = { ...options, registry: checkRegistry(options.registry ?? {}) };
     this.#items = this.#run();
     const { signal } = options;
     if (signal?.aborted) this.destroy(signal.reason);

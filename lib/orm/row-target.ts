@@ -11,7 +11,7 @@ import { openModel } from './database.ts';
 import type { RestoreWriter, TablePlan, TableWriter } from './driver.ts';
 import { FileTarget } from './file-target.ts';
 import type { OrmLike } from './orm-like.ts';
-import { type BackupConfig, defineBackupConfig } from './registry.ts';
+import { checkRegistry, type RegistryConfig } from './registry.ts';
 import { parseRows, RowLines } from './row-lines.ts';
 import { convertCounters, countedCells } from './target-counters.ts';
 import { danglingError, notEmpty, outOfOrder, stopped, wrongCount } from './target-errors.ts';
@@ -49,7 +49,7 @@ export class RowTarget extends Writable {
   /** Settles when the stream has finished or failed. Never an unhandled rejection. */
   readonly result: Promise<RestoreCounts>;
   readonly #orms: OrmLike | OrmLike[];
-  readonly #options: RowTargetOptions & { registry: BackupConfig; mode: 'merge' | 'flush' };
+  readonly #options: RowTargetOptions & { registry: RegistryConfig; mode: 'merge' | 'flush' };
   readonly #files: FileTarget;
   readonly #tables = new Map<number, OpenTable>();
   #counts: RestoreCounts;
@@ -69,7 +69,7 @@ export class RowTarget extends Writable {
   constructor(orms: OrmLike | OrmLike[], options: RowTargetOptions = {}) {
     super({ objectMode: true, highWaterMark: 2 });
     this.#orms = orms;
-    const registry = defineBackupConfig(options.registry ?? {});
+    const registry = checkRegistry(options.registry ?? {});
     this.#options = { ...options, registry, mode: options.mode ?? 'merge' };
     this.#files = new FileTarget(registry, (file) => !this.#wanted || this.#wanted.has(file));
     this.#counts = {

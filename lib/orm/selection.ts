@@ -1,11 +1,11 @@
 /** The registry laid over the model and the catalog: which columns of which tables, and which of them name files. */
 import { ConfigError, SourceError } from '../errors.ts';
 import type { ColumnSchema } from '../format/items.ts';
+import { nearest } from '../nearest.ts';
 import type { Model, ModelTable } from './discovery.ts';
 import type { CatalogTable } from './driver.ts';
-import { nearest } from './nearest.ts';
 import type { MetaLike, PropertyLike } from './orm-like.ts';
-import { type BackupConfig, checkField, type FieldOptions, type FieldRule, type FieldType } from './registry.ts';
+import { checkField, type FieldOptions, type FieldRule, type FieldType, type RegistryConfig } from './registry.ts';
 
 /** A column whose values name files. */
 export interface FileColumn {
@@ -38,7 +38,7 @@ export const FILE_TYPE: unique symbol = Symbol.for('dbs.file') as never;
  * @returns the tables that are not excluded, in the model's order
  * @throws ConfigError ERR_CONFIG_UNKNOWN_ENTITY, ERR_CONFIG_UNKNOWN_FIELD, ERR_CONFIG_UNKNOWN_STORAGE, ERR_CONFIG_EXCLUDE_PART
  */
-export function selectTables(model: Model, config: BackupConfig): SelectedTable[] {
+export function selectTables(model: Model, config: RegistryConfig): SelectedTable[] {
   const names = new Set(model.tables.flatMap((table) => table.entities));
   const excluded = new Set(config.exclude ?? []);
   for (const [name, rule] of Object.entries(config.entities ?? {})) if (rule.exclude) excluded.add(name);
@@ -80,7 +80,7 @@ function isExcluded(table: ModelTable, excluded: Set<string>): boolean {
   return out.length > 0 || table.sides.some((side) => excluded.has(side));
 }
 
-function rulesOf(meta: MetaLike, config: BackupConfig): PropertyRule[] {
+function rulesOf(meta: MetaLike, config: RegistryConfig): PropertyRule[] {
   const rules = new Map<string, PropertyRule>();
   const add = (property: PropertyLike, rule: FieldRule) => {
     const full = typeof rule === 'string' ? { type: rule } : { ...rule, type: rule.type ?? ('VALUE' as const) };

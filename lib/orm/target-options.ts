@@ -1,11 +1,11 @@
 /** What a restore is asked to do, and what it says that it did. */
 import type { DanglingReference, EntityCounts } from './driver.ts';
 import type { FileCounts } from './file-target.ts';
-import type { BackupConfig } from './registry.ts';
+import type { RegistryConfig } from './registry.ts';
 import type { Drift } from './target-drift.ts';
 
 export interface RowTargetOptions {
-  registry?: BackupConfig;
+  registry?: RegistryConfig;
   /**
    * `merge` (default): rows are told apart by primary key; missing ones are inserted, different ones updated, others
    * left alone. `flush`: all rows of the tables in the backup are deleted first.

@@ -1,9 +1,9 @@
 /** Before a row is written: which table of the backup goes where, column by column, and what stands against it. */
 import { RestoreError } from '../errors.ts';
 import type { BackupSchema, TableSchema } from '../format/items.ts';
+import { nearest } from '../nearest.ts';
 import type { Model, ModelTable } from './discovery.ts';
 import type { CatalogTable, RestoreWriter, TablePlan } from './driver.ts';
-import { nearest } from './nearest.ts';
 import { unknownEntity } from './selection.ts';
 import {
   type ColumnConversion,

@@ -3,7 +3,7 @@ import type { FileMeta } from '../format/items.ts';
 import type { Model } from './discovery.ts';
 import type { Cell, TablePlan } from './driver.ts';
 import { FileCollector } from './file-collector.ts';
-import type { BackupConfig } from './registry.ts';
+import type { RegistryConfig } from './registry.ts';
 import { type FileColumn, selectColumns, selectTables } from './selection.ts';
 
 /** Files that restored rows name, by the TARGET's registry; file roots belong to everything but a list of `only`. */
@@ -13,7 +13,7 @@ export class WantedFiles {
   readonly #roots: boolean;
 
   /** @param only whether the restore names what it wants, rather than what it does not */
-  constructor(model: Model, registry: BackupConfig, plans: TablePlan[], only: boolean) {
+  constructor(model: Model, registry: RegistryConfig, plans: TablePlan[], only: boolean) {
     this.#roots = !only;
     const selected = selectTables(model, registry);
     for (const { source, target } of plans) {

@@ -1,11 +1,16 @@
 /** Local files: written under a temporary name, synced, renamed; read back for the second copy and for verification. */
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
+import { constants, type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { Writable } from 'node:stream';
-import { ConfigError, SinkError, SourceError } from '../errors.ts';
+import { BackupError } from '../errors.ts';
 import { recycle } from '../memory.ts';
-import type { ByteSource, Sink, SinkWriter } from './sink.ts';
+import { existsAlready, fileSinkError, notEnded } from './errors.ts';
+import { readFully } from './file-source.ts';
+import { partName, resumeAt } from './resume.ts';
+import type { ByteSource, ResumedWriter, Sink, SinkWriter } from './sink.ts';
+
+export { fileSource, handleSource } from './file-source.ts';
 
 /** Between two syncs: the last one, before success is said, then stays short. */
 const SYNC_EVERY = 64 * 1024 * 1024;
@@ -33,58 +38,103 @@ export class FileSink implements Sink {
   }
 
   async create(): Promise<SinkWriter> {
-    if (!this.#force && (await lstat(this.#path).catch(() => null))) throw exists(this.name);
+    if (!this.#force && (await lstat(this.#path).catch(() => null))) throw existsAlready(this.name);
     const temporary = join(dirname(this.#path), `.${basename(this.#path)}.${randomBytes(6).toString('hex')}.part`);
     const handle = await open(temporary, 'wx+', 0o600).catch((error) => {
-      throw sinkError(error, this.name);
+      throw fileSinkError(error, this.name);
     });
-    const writer = new FileWriter(handle, this.name);
-    return {
-      stream: writer,
-      readBack: (offset, into) => writer.readBack(offset, into),
-      finish: async () => {
-        try {
-          await handle.sync();
-          await this.#publish(temporary);
-          await syncFolder(dirname(this.#path));
-        } catch (error) {
-          throw error instanceof ConfigError ? error : sinkError(error, this.name);
-        } finally {
-          await handle.close();
-        }
-      },
-      abort: async () => {
-        writer.destroy();
-        await handle.close().catch(() => {});
-        await unlink(temporary).catch(() => {});
-      },
-    };
+    return writerAt({ name: this.name, path: this.#path, force: this.#force }, temporary, handle);
   }
 
-  async #publish(temporary: string): Promise<void> {
-    if (this.#force) return rename(temporary, this.#path);
-    // link() refuses an existing name, atomically; rename() would replace it.
-    await link(temporary, this.#path).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') throw exists(this.name);
-      // Some network and FAT file systems have no hard links.
-      if (await lstat(this.#path).catch(() => null)) throw exists(this.name);
-      await rename(temporary, this.#path);
+  /**
+   * Goes on with a part of an earlier run.
+   * @see Destination.resume
+   * @throws as `create`; SourceError of `file`
+   */
+  async resume(file: ByteSource): Promise<ResumedWriter> {
+    if (!this.#force && (await lstat(this.#path).catch(() => null))) throw existsAlready(this.name);
+    const temporary = join(dirname(this.#path), await partName(basename(this.#path), file));
+    const handle = await open(temporary, constants.O_RDWR | constants.O_CREAT, 0o600).catch((error) => {
+      throw fileSinkError(error, this.name);
     });
-    await unlink(temporary).catch(() => {});
+    try {
+      const from = await resumeAt(file, (await handle.stat()).size, 0, (offset, into) =>
+        readFully(handle, offset, into),
+      );
+      await handle.truncate(from);
+      const writer = writerAt({ name: this.name, path: this.#path, force: this.#force }, temporary, handle, from);
+      const suspend = async () => {
+        writer.stream.destroy();
+        await handle.close().catch(() => {});
+      };
+      return { ...writer, from, suspend };
+    } catch (error) {
+      await handle.close();
+      throw error instanceof BackupError ? error : fileSinkError(error, this.name);
+    }
   }
+}
+
+interface Place {
+  name: string;
+  path: string;
+  force: boolean;
+}
+
+function writerAt(place: Place, temporary: string, handle: FileHandle, from = 0): SinkWriter {
+  const writer = new FileWriter(handle, place.name, from);
+  let finished = false;
+  return {
+    stream: writer,
+    readBack: (offset, into) => writer.readBack(offset, into),
+    finish: async () => {
+      try {
+        if (!writer.writableFinished) throw notEnded(place.name);
+        // Network file systems may say only now, by either of these, that there was no room.
+        await handle.sync();
+        await handle.close();
+        await publish(place, temporary);
+        finished = true;
+      } catch (error) {
+        await handle.close().catch(() => {});
+        await unlink(temporary).catch(() => {});
+        throw error instanceof BackupError ? error : fileSinkError(error, place.name);
+      }
+      await syncFolder(dirname(place.path));
+    },
+    abort: async () => {
+      writer.destroy();
+      await handle.close().catch(() => {});
+      // A part has the same name in each run: another one's may be there by now.
+      if (!finished) await unlink(temporary).catch(() => {});
+    },
+  };
+}
+
+async function publish({ name, path, force }: Place, temporary: string): Promise<void> {
+  if (force) return rename(temporary, path);
+  // link() refuses an existing name, atomically; rename() would replace it.
+  await link(temporary, path).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') throw existsAlready(name);
+    // Some network and FAT file systems have no hard links.
+    if (await lstat(path).catch(() => null)) throw existsAlready(name);
+    await rename(temporary, path);
+  });
+  await unlink(temporary).catch(() => {});
 }
 
 class FileWriter extends Writable {
   readonly #handle: FileHandle;
   readonly #name: string;
-  #length = 0;
+  #length: number;
   #unsynced = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(handle: FileHandle, name: string) {
+  constructor(handle: FileHandle, name: string, from: number) {
     super({ highWaterMark: 2 * 1024 * 1024 });
     this.#handle = handle;
     this.#name = name;
+    this.#length = from;
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
@@ -111,7 +161,7 @@ class FileWriter extends Writable {
         await this.#handle.datasync();
       }
     } catch (error) {
-      throw sinkError(error, this.#name);
+      throw fileSinkError(error, this.#name);
     } finally {
       for (const wake of this.#waiting.splice(0)) wake();
     }
@@ -130,93 +180,9 @@ class FileWriter extends Writable {
   }
 }
 
-/** Opens a file for random access. @throws SourceError ERR_SOURCE_NOT_FOUND, ERR_SOURCE_DENIED, ERR_SOURCE_READ */
-export async function fileSource(path: string): Promise<ByteSource> {
-  try {
-    const handle = await open(path, 'r');
-    const facts = await handle.stat();
-    if (!facts.isFile()) {
-      await handle.close();
-      throw new SourceError('ERR_SOURCE_READ', `${path} is not a file. Name a .dbs file.`, { facts: { path } });
-    }
-    return handleSource(handle, path, facts.size);
-  } catch (error) {
-    throw error instanceof SourceError ? error : sourceError(error, path);
-  }
-}
-
-/** Random access to an open file, which `close` closes. */
-export function handleSource(handle: FileHandle, name: string, size: number): ByteSource {
-  return {
-    name,
-    size,
-    read: (offset, into) =>
-      readFully(handle, offset, into).catch((error) => {
-        throw sourceError(error, name);
-      }),
-    close: () => handle.close(),
-  };
-}
-
-async function readFully(handle: FileHandle, offset: number, into: Buffer): Promise<number> {
-  let have = 0;
-  // A negative position would mean "wherever the file is" to the system.
-  while (offset >= 0 && have < into.length) {
-    const { bytesRead } = await handle.read(into, have, into.length - have, offset + have);
-    if (bytesRead === 0) break;
-    have += bytesRead;
-  }
-  return have;
-}
-
 /** Makes a rename in a folder durable. Folders cannot be synced everywhere; where they cannot, the rename stands anyway. */
 export async function syncFolder(path: string): Promise<void> {
   const handle = await open(path, 'r').catch(() => null);
   await handle?.sync().catch(() => {});
   await handle?.close();
-}
-
-function exists(name: string): ConfigError {
-  return new ConfigError(
-    'ERR_SINK_EXISTS',
-    `${name} exists already. Choose another name, or replace it with --force (force: true).`,
-    {
-      facts: { path: name },
-    },
-  );
-}
-
-function sinkError(error: unknown, name: string): SinkError {
-  const { code } = error as NodeJS.ErrnoException;
-  const options = { cause: error, facts: { path: name } };
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new SinkError(
-      'ERR_SINK_FULL',
-      `There is no space left for ${name}. Nothing was kept; make room, or write elsewhere.`,
-      options,
-    );
-  }
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-    return new SinkError('ERR_SINK_DENIED', `${name} may not be written. Check the folder's permissions.`, options);
-  }
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new SinkError('ERR_SINK_NOT_FOUND', `The folder of ${name} does not exist. Create it first.`, options);
-  }
-  return new SinkError(
-    'ERR_SINK_WRITE',
-    `${name} could not be written (${code ?? 'unknown error'}). Nothing was kept.`,
-    options,
-  );
-}
-
-function sourceError(error: unknown, path: string): SourceError {
-  const { code } = error as NodeJS.ErrnoException;
-  const options = { cause: error, facts: { path } };
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new SourceError('ERR_SOURCE_NOT_FOUND', `There is no file ${path}. Check the path.`, options);
-  }
-  if (code === 'EACCES' || code === 'EPERM') {
-    return new SourceError('ERR_SOURCE_DENIED', `${path} may not be read. Check its permissions.`, options);
-  }
-  return new SourceError('ERR_SOURCE_READ', `${path} could not be read (${code ?? 'unknown error'}).`, options);
 }

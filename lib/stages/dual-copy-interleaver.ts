@@ -19,6 +19,8 @@ export interface DualCopyInterleaverOptions {
   layout: LayoutName;
   /** Needed for `tandem`: the second half is the first, read back and checked. */
   readBack?: ReadBack;
+  /** Where `readBack` has other places to read from: called when one does not give back what was written; says whether there is another. */
+  nextReadBack?: () => boolean;
   /** For `split`: which of the two files this is. */
   copy?: 0 | 1;
   pool?: SlotPool;
@@ -152,8 +154,7 @@ export class DualCopyInterleaver extends Stage<Encoded, Buffer> {
       freeYoung(length);
       if (slot.type === RecordType.DATA || slot.type === RecordType.INDEX) {
         const memory = takeSlot(this.#options.pool);
-        const copy = this.#sealer.asCopyB(await this.#readBack(at, memory.bytes.subarray(0, length)));
-        if (!copy) throw readBackFailed(at);
+        const copy = await this.#copyB(at, memory.bytes.subarray(0, length));
         if (slot.type === RecordType.DATA) chain = chainHash(chain, copy.hash);
         for (const page of copy.pages) await this.send(page);
         if (copy.rows.length > 0) await this.send(lease(copy.rows, memory));
@@ -165,15 +166,18 @@ export class DualCopyInterleaver extends Stage<Encoded, Buffer> {
     await this.#end(1);
   }
 
-  async #readBack(at: number, into: Buffer): Promise<Buffer> {
-    const { readBack } = this.#options;
+  async #copyB(at: number, into: Buffer) {
+    const { readBack, nextReadBack } = this.#options;
     if (!readBack)
       throw new SinkError(
         'ERR_SINK_NO_READBACK',
         'The tandem layout needs a sink that can be read back. Use `interleaved`.',
       );
-    if ((await readBack(at, into)) !== into.length) throw readBackFailed(at);
-    return into;
+    for (;;) {
+      const copy = (await readBack(at, into)) === into.length ? this.#sealer.asCopyB(into) : null;
+      if (copy) return copy;
+      if (!nextReadBack?.()) throw readBackFailed(at);
+    }
   }
 
   async #rows({ block, chain, previous }: Remembered, copy: 0 | 1, last: boolean): Promise<void> {
@@ -205,10 +209,11 @@ export class DualCopyInterleaver extends Stage<Encoded, Buffer> {
   }
 }
 
-function readBackFailed(offset: number): SinkError {
+export function readBackFailed(offset?: number): SinkError {
+  const where = offset === undefined ? '' : ` at byte ${offset}`;
   return new SinkError(
     'ERR_SINK_READBACK',
-    `What was written at byte ${offset} does not read back as it was. The medium is failing: write to another one.`,
-    { facts: { offset } },
+    `What was written${where} does not read back as it was. The medium is failing: write to another one.`,
+    { facts: offset === undefined ? {} : { offset } },
   );
 }

@@ -65,6 +65,7 @@ export function fakeWorld(changes: Partial<CliContext> = {}): FakeWorld {
       throw new Error('no testkit in this test');
     },
     loadApp: async () => ({ orms: [], backupConfig: undefined, close: async () => {} }),
+    loadSettings: async () => undefined,
     ...changes,
     abort,
   } as FakeWorld;

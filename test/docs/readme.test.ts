@@ -20,7 +20,9 @@ const count = (n: number) => n.toLocaleString('en-US');
 t.test('the examples', async (t) => {
   const app = await makeApp();
   t.teardown(() => rm(app.folder, { recursive: true, force: true }));
-  const blocks = DOCUMENTS.flatMap(codeBlocks);
+  // Command lines of the last one need servers: test/cli has them.
+  const places = codeBlocks('docs/destinations.md').filter(({ language }) => language === 'ts');
+  const blocks = [...DOCUMENTS.flatMap(codeBlocks), ...places];
   const typescript = blocks.filter(({ language }) => language === 'ts');
   const nameOf = (block: Block) => block.info || `${block.document.replace(/\W/g, '-')}-${block.line}.ts`;
   for (const block of typescript) await app.write(nameOf(block), block.text);

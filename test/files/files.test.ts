@@ -22,8 +22,8 @@ import { FsStorage } from '../../lib/files/fs-storage.ts';
 import { SpoolStaging } from '../../lib/files/spool-staging.ts';
 import { isStorageAdapter, type StorageAdapter } from '../../lib/files/storage.ts';
 import { rechunk, sameStream } from '../../lib/files/streams.ts';
+import { nearest } from '../../lib/nearest.ts';
 import { FileCollector, keysOf } from '../../lib/orm/file-collector.ts';
-import { nearest } from '../../lib/orm/nearest.ts';
 import { RowLines } from '../../lib/orm/row-lines.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'dbs-files-'));

@@ -17,7 +17,7 @@ import { Readable } from 'node:stream';
 import t from 'tap';
 import type { StorageAdapter } from '../../lib/files/storage.ts';
 import type { BackupItem, EndItem } from '../../lib/format/items.ts';
-import { type BackupConfig, defineBackupConfig } from '../../lib/orm/registry.ts';
+import { type BackupConfig, defineBackupConfig } from '../../lib/settings.ts';
 import { core, openOrm, scratch, type TestOrm } from '../support/orm.ts';
 import { copy, dump, exec, failure, items, ofType, query, restore } from '../support/orm-database.ts';
 import { model } from '../support/orm-model.ts';

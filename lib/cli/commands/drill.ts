@@ -3,12 +3,13 @@ import { constants, copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { isUrl } from '../../destinations.ts';
 import { SourceError } from '../../errors.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { example, repeated } from '../options.ts';
-import { type Runner, readOptions, type Session } from '../session.ts';
+import { example, repeated, settingsOptions } from '../options.ts';
+import { type AppFlags, type Runner, readOptions, type Session } from '../session.ts';
 
-interface Options {
+interface Options extends AppFlags {
   damage: string[];
   seed?: string;
   keep?: string;
@@ -22,15 +23,15 @@ Damage, each with sizes in bytes, KiB, MiB, GiB or % of the file:
 
 /** `dbs drill FILE` */
 export function drillCommand(program: Command, run: Runner): void {
-  program
+  const command = program
     .command('drill')
     .description('Damage a copy of FILE on purpose, and see whether it heals. FILE itself is only read.')
-    .argument('<file>', 'a backup')
+    .argument('<file>', 'a backup: a path or a URL')
     .requiredOption('--damage <what>', 'what to do to it; several times, or joined by commas', repeated)
     .option('--seed <text>', 'the same seed does the same damage (default: a random one, which is shown)')
     .option('--keep <file>', 'keep the damaged copy there')
-    .addHelpText('after', DAMAGES + example('dbs drill app.dbs --damage sectors:4096:0.01 --seed 7'))
-    .action(run(drill));
+    .addHelpText('after', DAMAGES + example('dbs drill app.dbs --damage sectors:4096:0.01 --seed 7'));
+  settingsOptions(command).action(run(drill));
 }
 
 async function drill(session: Session, file: string, options: Options): Promise<ExitCode> {
@@ -40,9 +41,10 @@ async function drill(session: Session, file: string, options: Options): Promise<
   const folder = keep === undefined ? await mkdtemp(join(tmpdir(), 'dbs-drill-')) : null;
   try {
     const copy = keep ?? join(folder as string, 'copy.dbs');
-    await copyBackup(file, copy);
+    if (isUrl(file)) await library.pullBackup(file, copy, await readOptions(session, options, file));
+    else await copyBackup(file, copy);
     const corruption = await testkit.corruptFile(copy, damage.join(','), { seed });
-    const report = await library.validateBackup(copy, undefined, readOptions(session, {}));
+    const report = await library.validateBackup(copy, undefined, await readOptions(session, {}));
     const verdict = report.ok ? 'SURVIVED: everything can be restored.' : 'NOT SURVIVED: part of it is lost.';
     out.result(
       { type: 'drill', survived: report.ok, seed, wounds: corruption.wounds, report },

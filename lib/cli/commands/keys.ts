@@ -4,9 +4,9 @@ import { ConfigError } from '../../errors.ts';
 import type { KeysReport } from '../../keys.ts';
 import type { CliContext } from '../context.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { example, integer, kdfOptions, openingOptions, recipientOptions } from '../options.ts';
+import { example, integer, kdfOptions, openingOptions, recipientOptions, settingsOptions } from '../options.ts';
 import { type OpeningFlags, opening, type SealingFlags, sealing } from '../secrets.ts';
-import type { Runner, Session } from '../session.ts';
+import { type AppFlags, type Runner, readOptions, type Session } from '../session.ts';
 import { keysSummary } from '../summary.ts';
 
 interface ChangeOptions extends OpeningFlags, Omit<SealingFlags, keyof OpeningFlags> {
@@ -26,12 +26,12 @@ export function keysCommand(program: Command, run: Runner): void {
     .option('-o, --output <file>', 'write the pair to a new file that only you can read (default: stdout)')
     .addHelpText('after', example('dbs keys new -o me.key'))
     .action(run(newPair));
-  keys
+  const listing = keys
     .command('list')
     .description('List the key slots of FILE. Needs no passphrase.')
-    .argument('<file>', 'a backup')
-    .addHelpText('after', example('dbs keys list app.dbs'))
-    .action(run(list));
+    .argument('<file>', 'a backup: a path or a URL')
+    .addHelpText('after', example('dbs keys list app.dbs'));
+  settingsOptions(listing).action(run(list));
   const add = keys
     .command('add')
     .description('Let one more passphrase or recipient open FILE.')
@@ -106,9 +106,9 @@ async function newPair({ ctx, out }: Session, { output }: { output?: string }): 
   return ExitCode.OK;
 }
 
-async function list(session: Session, file: string): Promise<ExitCode> {
+async function list(session: Session, file: string, options: AppFlags): Promise<ExitCode> {
   const library = await session.ctx.library();
-  return shown(session, await library.listKeys(file, { signal: session.ctx.signal }));
+  return shown(session, await library.listKeys(file, await readOptions(session, options, file)));
 }
 
 async function addKey(session: Session, file: string, options: ChangeOptions): Promise<ExitCode> {

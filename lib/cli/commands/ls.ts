@@ -3,11 +3,11 @@ import type { Command } from 'commander';
 import type { ListEntry } from '../../types.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import { count, printable, size } from '../format.ts';
-import { example, openingOptions, withOption } from '../options.ts';
+import { example, openingOptions, settingsOptions, withOption } from '../options.ts';
 import { type OpeningFlags, opening } from '../secrets.ts';
-import { contentExit, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
+import { type AppFlags, contentExit, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 
-interface Options extends OpeningFlags {
+interface Options extends OpeningFlags, AppFlags {
   with?: string[];
 }
 
@@ -16,22 +16,23 @@ export function lsCommand(program: Command, run: Runner): void {
   const command = program
     .command('ls')
     .description('List the tables and files in FILE.')
-    .argument('<file>', 'a backup, or - for stdin')
+    .argument('<file>', 'a backup: a path, a URL, or - for stdin')
     .addHelpText('after', example('dbs ls app.dbs', 'dbs ls app.dbs --json'));
-  openingOptions(withOption(command)).action(run(ls));
+  openingOptions(settingsOptions(withOption(command))).action(run(ls));
 }
 
 async function ls(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
   const source = sourceOf(session, file);
   const keys = await opening(ctx, options, { stdinTaken: file === '-' });
+  const read = await readOptions(session, options, file);
   const library = await ctx.library();
   const print = async (value: ListEntry | null, text: string) => {
     // A backup may hold a million files: the reader of stdout sets the pace.
     if (!out.print(value, text)) await once(ctx.stdout, 'drain', { signal: ctx.signal });
   };
   let titled = false;
-  for await (const entry of library.listBackup(source, await keys(), readOptions(session, options))) {
+  for await (const entry of library.listBackup(source, await keys(), read)) {
     if (!titled) await print(null, row('KIND', 'ROWS', 'SIZE', 'NAME'));
     titled = true;
     await print(entry, line(entry));

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { BackupConfig } from '../../orm/registry.ts';
+import type { BackupConfig } from '../../settings.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { type MaskFlags, maskOf, maskOptions } from '../mask.ts';
 import { appOptions, example, list, openingOptions, withOption } from '../options.ts';
@@ -25,7 +25,7 @@ export function restoreCommand(program: Command, run: Runner): void {
   const command = program
     .command('restore')
     .description("Bring the backup in FILE back into the app's database and files: all of it, or nothing.")
-    .argument('<file>', 'a backup, or - for stdin')
+    .argument('<file>', 'a backup: a path, a URL, or - for stdin')
     .option('--flush', 'empty the tables of the backup first (default: merge by primary key)')
     .option('--dry-run', 'do everything, then undo it: says whether it would work')
     .option('--only <names>', 'only these entities or tables, separated by commas', list)
@@ -45,10 +45,11 @@ async function restore(session: Session, file: string, options: Options): Promis
   const source = sourceOf(session, file);
   const keys = await opening(ctx, options, { stdinTaken: file === '-' });
   const library = await ctx.library();
+  const read = await readOptions(session, options);
   const app = await openApp(session, options);
   try {
     const result = await library.restoreBackup(app.orms, source, await keys(), {
-      ...readOptions(session, options),
+      ...read,
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
       ...(flush ? { mode: 'flush' as const } : {}),
       ...(dryRun ? { dryRun } : {}),

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { ExitCode } from '../exit-codes.ts';
-import { example, openingOptions, withOption } from '../options.ts';
+import { example, openingOptions, settingsOptions, withOption } from '../options.ts';
 import { givenKeys, type OpeningFlags, opening } from '../secrets.ts';
-import { type Runner, readOptions, type Session, sourceOf } from '../session.ts';
+import { type AppFlags, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 
-interface Options extends OpeningFlags {
+interface Options extends OpeningFlags, AppFlags {
   authentic?: boolean;
   with?: string[];
 }
@@ -16,10 +16,10 @@ export function validateCommand(program: Command, run: Runner): void {
     .description(
       'Read all of FILE and say what state it is in. Needs no passphrase; with one, authenticity is checked too.',
     )
-    .argument('<file>', 'a backup, or - for stdin')
+    .argument('<file>', 'a backup: a path, a URL, or - for stdin')
     .option('--authentic', 'check authenticity: asks for the passphrase unless it is given')
     .addHelpText('after', example('dbs validate app.dbs', 'dbs validate app.dbs --passphrase-file secret'));
-  openingOptions(withOption(command)).action(run(validate));
+  openingOptions(settingsOptions(withOption(command))).action(run(validate));
 }
 
 async function validate(session: Session, file: string, options: Options): Promise<ExitCode> {
@@ -30,7 +30,7 @@ async function validate(session: Session, file: string, options: Options): Promi
     ? await (await opening(ctx, options, wanted))()
     : await givenKeys(ctx, options, wanted);
   const library = await ctx.library();
-  const report = await library.validateBackup(source, secret, readOptions(session, options));
+  const report = await library.validateBackup(source, secret, await readOptions(session, options, file));
   out.result(report, report.summary());
   if (!report.ok) return ExitCode.UNRECOVERABLE;
   return report.damaged ? ExitCode.HEALED : ExitCode.OK;

@@ -15,6 +15,7 @@
 import type { DatabaseDriver } from '../driver.ts';
 import { type OrmLike, platformNames } from '../orm-like.ts';
 import { sourceError } from './mysql-errors.ts';
+import { mysqlLock } from './mysql-lock.ts';
 import { locate, type MysqlLocation } from './mysql-open.ts';
 import { MysqlReader } from './mysql-reader.ts';
 import { MysqlWriter } from './mysql-writer.ts';
@@ -33,5 +34,6 @@ export async function mysqlDriver(orm: OrmLike): Promise<DatabaseDriver | null> 
     identity: `mysql:${location.identity}`,
     openReader: (signal) => MysqlReader.open(location, signal),
     openWriter: (signal) => MysqlWriter.open(location, signal),
+    lockPlace: mysqlLock(location),
   };
 }

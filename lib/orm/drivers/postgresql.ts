@@ -9,6 +9,7 @@
 import type { DatabaseDriver } from '../driver.ts';
 import { type OrmLike, platformNames } from '../orm-like.ts';
 import { locate } from './postgresql-connection.ts';
+import { postgresqlLock } from './postgresql-lock.ts';
 import { PgReader } from './postgresql-reader.ts';
 import { PgWriter } from './postgresql-writer.ts';
 
@@ -21,5 +22,6 @@ export async function postgresqlDriver(orm: OrmLike): Promise<DatabaseDriver | n
     identity: `postgresql:${location.identity}`,
     openReader: (signal) => PgReader.open(location, signal),
     openWriter: (signal) => PgWriter.open(location, signal),
+    lockPlace: postgresqlLock(location),
   };
 }

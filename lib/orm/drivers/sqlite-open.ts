@@ -21,6 +21,8 @@ export interface SqliteLocation {
   /** The file's real path, or `memory:<n>`. */
   identity: string;
   open(): Promise<SqliteHandle>;
+  /** A small database of ours beside the app's, made where it does not exist. Null where there is no file to be beside. */
+  openBeside: ((ending: string) => Promise<SqliteHandle>) | null;
 }
 
 type NativeConstructor = new (file: string, options?: object) => NativeDatabase;
@@ -50,6 +52,7 @@ function locateKnex(orm: OrmLike, { client }: { client: KnexClient }): SqliteLoc
   if (inMemory(file)) {
     return {
       identity: memoryIdentity(client),
+      openBeside: null,
       async open() {
         // The pool of an in-memory database has one connection: while we hold it, the app's queries wait.
         const native = await client.acquireConnection();
@@ -66,6 +69,11 @@ function locateKnex(orm: OrmLike, { client }: { client: KnexClient }): SqliteLoc
       const Native = client.driver as NativeConstructor;
       return prepare(orm, new SyncSqliteHandle(new Native(file, { ...client.connectionSettings })));
     },
+    openBeside: beside(file, async (path) =>
+      asynchronous
+        ? openSqlite3(client.driver as Sqlite3Module, path, true)
+        : new SyncSqliteHandle(new (client.driver as NativeConstructor)(path)),
+    ),
   };
 }
 
@@ -75,7 +83,8 @@ async function locateNative(orm: OrmLike, connection: ConnectionLike): Promise<S
   if (inMemory(file)) {
     if (!native.client) throw unreachable();
     const shared = native.client;
-    return { identity: memoryIdentity(shared), open: async () => sharedHandle(new SyncSqliteHandle(shared, true)) };
+    const open = async () => sharedHandle(new SyncSqliteHandle(shared, true));
+    return { identity: memoryIdentity(shared), openBeside: null, open };
   }
   const options = setting(orm, 'driverOptions');
   const plain = typeof options === 'object' && options !== null && !('createDriver' in options) ? options : {};
@@ -85,6 +94,18 @@ async function locateNative(orm: OrmLike, connection: ConnectionLike): Promise<S
       mustExist(file);
       return prepare(orm, new SyncSqliteHandle(new native.Native(file, { ...plain })));
     },
+    openBeside: beside(file, async (path) => new SyncSqliteHandle(new native.Native(path))),
+  };
+}
+
+/** Opens what lies beside the app's database, with the module that opened that one. */
+function beside(file: string, open: (path: string) => Promise<SqliteHandle>): SqliteLocation['openBeside'] {
+  if (REMOTE.test(file)) return null;
+  return async (ending) => {
+    const path = file.replace(/^file:(\/\/)?([^?]*).*$/, '$2');
+    const db = await open(`${identityOf(path)}${ending}`);
+    await db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
+    return db;
   };
 }
 

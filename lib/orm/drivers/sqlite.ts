@@ -27,6 +27,7 @@ import { type OrmLike, platformNames } from '../orm-like.ts';
 import { describeTable, readMigrations, readSequences, type SqliteTable, serverOf } from './sqlite-catalog.ts';
 import type { SqliteHandle } from './sqlite-connection.ts';
 import { restoreError, rightsError, sourceError } from './sqlite-errors.ts';
+import { sqliteLock } from './sqlite-lock.ts';
 import { locate, type SqliteLocation } from './sqlite-open.ts';
 import { patiently } from './sqlite-patience.ts';
 import { readRows } from './sqlite-read.ts';
@@ -48,6 +49,7 @@ export async function sqliteDriver(orm: OrmLike): Promise<DatabaseDriver | null>
     identity: `sqlite:${location.identity}`,
     openReader: (signal) => SqliteReader.open(location, signal),
     openWriter: (signal) => SqliteWriter.open(location, signal),
+    lockPlace: sqliteLock(location),
   };
 }
 

@@ -22,14 +22,23 @@ interface Sqlite3Database {
 export interface Sqlite3Module {
   Database: new (file: string, mode: number, callback: (error: Error | null) => void) => Sqlite3Database;
   OPEN_READWRITE: number;
+  OPEN_CREATE: number;
 }
 
-/** @param source the module, with the file to open; or an open connection of the app's */
-export async function openSqlite3(source: Sqlite3Module | object, file?: string): Promise<SqliteHandle> {
+/**
+ * @param source the module, with the file to open; or an open connection of the app's
+ * @param create make the file where there is none
+ */
+export async function openSqlite3(
+  source: Sqlite3Module | object,
+  file?: string,
+  create = false,
+): Promise<SqliteHandle> {
   if (file === undefined) return handleOf(source as Sqlite3Database);
-  const { Database, OPEN_READWRITE } = source as Sqlite3Module;
+  const { Database, OPEN_READWRITE, OPEN_CREATE } = source as Sqlite3Module;
   const native = await new Promise<Sqlite3Database>((done, fail) => {
-    const opened = new Database(file, OPEN_READWRITE, (error) => (error ? fail(error) : done(opened)));
+    const mode = create ? OPEN_READWRITE | OPEN_CREATE : OPEN_READWRITE;
+    const opened = new Database(file, mode, (error) => (error ? fail(error) : done(opened)));
   });
   return handleOf(native);
 }

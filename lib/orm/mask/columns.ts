@@ -5,7 +5,7 @@ import { isStorageAdapter } from '../../files/storage.ts';
 import type { BackupSchema, TableSchema } from '../../format/items.ts';
 import type { Model } from '../discovery.ts';
 import type { PropertyLike } from '../orm-like.ts';
-import type { BackupConfig } from '../registry.ts';
+import type { RegistryConfig } from '../registry.ts';
 import { selectTables } from '../selection.ts';
 import type { MaskedColumn } from './rules.ts';
 
@@ -23,7 +23,7 @@ export interface SensitiveColumn extends MaskedColumn {
 export function sensitiveColumns(
   schema: BackupSchema,
   model: Model,
-  registry: BackupConfig,
+  registry: RegistryConfig,
 ): Map<number, SensitiveColumn[]> {
   const found = new Map<number, SensitiveColumn[]>();
   const declared = new Set<string>();
@@ -112,7 +112,7 @@ function requireNoKey(at: string, column: string, table: TableSchema, schema: Ba
 }
 
 /** A file root that holds the files of a sensitive field would bring them back in. */
-function refuseRoots(columns: SensitiveColumn[], registry: BackupConfig): void {
+function refuseRoots(columns: SensitiveColumn[], registry: RegistryConfig): void {
   const base = resolve(registry.baseDir ?? '.');
   for (const { files, entity, property } of columns) {
     if (!files) continue;

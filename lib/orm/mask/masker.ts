@@ -15,7 +15,7 @@ import { discoverModel } from '../discovery.ts';
 import type { Cell } from '../driver.ts';
 import { FileCollector } from '../file-collector.ts';
 import type { OrmLike } from '../orm-like.ts';
-import { type BackupConfig, defineBackupConfig } from '../registry.ts';
+import { checkRegistry, type RegistryConfig } from '../registry.ts';
 import { RowLines } from '../row-lines.ts';
 import type { FileColumn } from '../selection.ts';
 import { type SensitiveColumn, sensitiveColumns } from './columns.ts';
@@ -24,7 +24,7 @@ import { type CellMask, maskOf } from './rules.ts';
 
 export interface MaskerOptions {
   /** Which fields are sensitive, and how each is masked. */
-  registry?: BackupConfig;
+  registry?: RegistryConfig;
   /**
    * The same seed masks the same value alike, in every backup. Whoever has it can try guesses. Default: a new random one,
    * that nobody keeps.
@@ -58,7 +58,7 @@ export class Masker extends Transform {
   /** `Entity.property` of all that is masked; complete when the first item came out. */
   readonly fields: string[] = [];
   readonly #orms: OrmLike[];
-  readonly #registry: BackupConfig;
+  readonly #registry: RegistryConfig;
   readonly #names: Pseudonyms;
   readonly #tables = new Map<number, MaskedTable>();
   readonly #files = new FileCollector();
@@ -69,7 +69,7 @@ export class Masker extends Transform {
   constructor(orms: OrmLike | OrmLike[], { registry, seed }: MaskerOptions = {}) {
     super({ objectMode: true, highWaterMark: 2 });
     this.#orms = [orms].flat();
-    this.#registry = defineBackupConfig(registry ?? {});
+    this.#registry = checkRegistry(registry ?? {});
     this.#names = new Pseudonyms(seed ?? randomBytes(32));
   }
 
