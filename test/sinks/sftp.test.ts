@@ -178,7 +178,7 @@ suite('logging in with keys', async (t) => {
   if (SSH_AUTH_SOCK) process.env.SSH_AUTH_SOCK = SSH_AUTH_SOCK;
   agent.kill();
   await gone;
-  await t.rejects(by(join(dir, 'agent')), { code: /ERR_SSH_(AGENT|AUTH)/ });
+  await t.rejects(by(join(dir, 'agent')), { code: 'ERR_SSH_AGENT' });
 });
 
 suite('backups: written, read, healed and copied over SFTP', async (t) => {
