@@ -18,7 +18,7 @@ export async function createS3Writer(connection: S3Connection, name: string, for
   const shown = connection.nameOf(name);
   if (!(await mayCreate(connection, name, force))) throw existsAlready(shown);
   const id = randomBytes(12).toString('hex');
-  const { partSize = 8 * MiB, parallelParts = 4 } = connection.settings;
+  const { partSize = 5 * MiB, parallelParts = 4 } = connection.settings;
   const ended = new AbortController();
   const upload = new Upload(connection, name, objectOptions(connection, id), ended.signal);
   let finished = false;
