@@ -10,7 +10,11 @@ type Any = any;
 
 export const major = process.env.DBS_TEST_ORM ?? '6';
 const matrix = major === '7' ? await import('../matrix/mikro-orm-7/orm.js' as string) : undefined;
-const core: Any = matrix?.core ?? (await import('@mikro-orm/core'));
+/** 6's compiled drivers have a core of their own. */
+const native = ['better-sqlite3', 'sqlite3'].includes(process.env.DBS_TEST_DRIVER ?? '') && !matrix;
+const core: Any =
+  matrix?.core ??
+  (native ? (await import('../matrix/mikro-orm-6-native/orm.js' as string)).core : await import('@mikro-orm/core'));
 /** 6 has them in its core. They are called as TypeScript would call them: nothing here needs a compiler's option. */
 const decorators: Any = matrix?.decorators ?? core;
 
