@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { bufferSource } from '../../lib/container/source.ts';
 import { DamageError, FormatError } from '../../lib/errors.ts';
 import { parityCount } from '../../lib/format/group.ts';
 import { blockShape } from '../../lib/format/page.ts';
@@ -316,6 +317,42 @@ t.test('a large file: two groups, a delay line, damage in both groups at once', 
   t.ok(found.ok, `blocks ${blocks} rebuilt${found.error ? `: ${found.error.message}` : ''}`);
   t.equal(found.report?.rebuilt, 9);
   t.same(found.report?.copyA, { total: 130, good: 121, healed: 9 });
+});
+
+t.test('of a second copy only what is wanted is read', async (t) => {
+  const c = await seal('tandem', 3 * 978_924);
+  const folder = await mkdtemp(join(tmpdir(), 'dbs-with-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  let read = 0;
+  const { size, ...source } = bufferSource(c.file);
+  const second = {
+    ...source,
+    size,
+    read: (at: number, into: Buffer) => {
+      read += into.length;
+      return source.read(at, into);
+    },
+  };
+  t.ok((await restore(c, c.file, { with: [second] })).ok);
+  t.ok(read <= 3 * 4096, `of ${size} bytes ${read}, where nothing is damaged`);
+  // 40 rows of one block, in both copies: more than its parity and the outer parity's one block can do with a second block hurt as well.
+  const rows = random.sample(40, 200);
+  const hurt = [0, 1].flatMap((block) =>
+    [c.place(DATA, 0, block), c.place(DATA, 1, block)].flatMap((r) => rows.map((n) => rowRange(r, n, 4096))),
+  );
+  const spoilt = Buffer.from(c.file);
+  for (const { at, length } of hurt) random.fill(spoilt.subarray(at, at + length));
+  t.same(lost((await restore(c, spoilt)).error), [0, 1], 'alone it is lost');
+  read = 0;
+  t.ok((await restore(c, spoilt, { with: [second] })).ok);
+  t.ok(read < size / 4, `of ${size} bytes ${read}, where two blocks are`);
+  const path = join(folder, 'spoilt.dbs');
+  await writeFile(path, spoilt);
+  await repairBackup(path, { inPlace: true, with: [second] });
+  t.ok((await readFile(path)).equals(c.file), 'and repaired to what it was');
+  read = 0;
+  await validateBackup(c.file, undefined, { with: [second] });
+  t.ok(read >= size, 'validate looks at all of it');
 });
 
 t.test('split: either half alone, and each heals the other', async (t) => {
