@@ -334,9 +334,10 @@ t.test('of a second copy only what is wanted is read', async (t) => {
     },
   };
   t.ok((await restore(c, c.file, { with: [second] })).ok);
-  t.ok(read <= 3 * 4096, `of ${size} bytes ${read}, where nothing is damaged`);
+  t.ok(read <= 4 * 4096, `of ${size} bytes ${read}, where nothing is damaged`);
   // 40 rows of one block, in both copies: more than its parity and the outer parity's one block can do with a second block hurt as well.
-  const rows = random.sample(40, 200);
+  const start = random.below(200);
+  const rows = Array.from({ length: 40 }, (_, n) => start + n);
   const hurt = [0, 1].flatMap((block) =>
     [c.place(DATA, 0, block), c.place(DATA, 1, block)].flatMap((r) => rows.map((n) => rowRange(r, n, 4096))),
   );
@@ -345,7 +346,7 @@ t.test('of a second copy only what is wanted is read', async (t) => {
   t.same(lost((await restore(c, spoilt)).error), [0, 1], 'alone it is lost');
   read = 0;
   t.ok((await restore(c, spoilt, { with: [second] })).ok);
-  t.ok(read < size / 4, `of ${size} bytes ${read}, where two blocks are`);
+  t.ok(read < size / 8, `of ${size} bytes ${read}, where two blocks are`);
   const path = join(folder, 'spoilt.dbs');
   await writeFile(path, spoilt);
   await repairBackup(path, { inPlace: true, with: [second] });
