@@ -1,9 +1,10 @@
 /** `createBackup`: a MikroORM app into a container. Composition only. */
-import { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import type { BackupItem, SkippedSource, TableSchema } from './format/items.ts';
 import type { KdfParameters } from './format/key-slot.ts';
+import { createMasker } from './orm/mask/masker.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import { createRowSource, type RowSource } from './orm/row-source.ts';
+import { createRowSource } from './orm/row-source.ts';
 import { type BackupConfig, ownConfig, registryOf } from './settings.ts';
 import { sealingKeys } from './sources.ts';
 import type { BackupResult, SealingSecret, WriteOptions } from './types.ts';
@@ -16,6 +17,11 @@ export interface BackupOptions extends WriteOptions {
    * ORM's configuration.
    */
   config?: BackupConfig;
+  /**
+   * Makes a masked copy, for a staging system: fields that the configuration declares sensitive hold other values. A seed masks a value alike
+   * in every copy; whoever has it can try guesses. `true`: a new random one, that nobody keeps.
+   */
+  mask?: boolean | string;
   /** Argon2id parameters of new passphrase slots. */
   kdf?: Partial<KdfParameters>;
 }
@@ -24,6 +30,7 @@ export interface BackupOptions extends WriteOptions {
 class Observer {
   readonly entities: { name: string; rows: number }[] = [];
   readonly skipped: SkippedSource[] = [];
+  masked: string[] = [];
   rows = 0;
   files = { count: 0, bytes: 0 };
   #tables = new Map<number, TableSchema>();
@@ -33,17 +40,20 @@ class Observer {
     this.#onEvent = onEvent;
   }
 
-  async *watch(source: RowSource): AsyncGenerator<BackupItem> {
-    for await (const item of source as AsyncIterable<BackupItem>) {
+  /** @param notes complete when the first item comes */
+  async *watch(items: AsyncIterable<BackupItem>, notes: string[]): AsyncGenerator<BackupItem> {
+    for await (const item of items) {
       this.#see(item);
-      if (item.type === 'schema') this.#warn(source.notes);
+      if (item.type === 'schema') this.#warn(notes);
       yield item;
     }
   }
 
   #see(item: BackupItem): void {
-    if (item.type === 'schema') for (const table of item.schema.tables) this.#tables.set(table.stream, table);
-    else if (item.type === 'entity-end') {
+    if (item.type === 'schema') {
+      for (const table of item.schema.tables) this.#tables.set(table.stream, table);
+      this.masked = item.schema.masked ?? [];
+    } else if (item.type === 'entity-end') {
       const table = this.#tables.get(item.stream)!;
       const name = table.entities.join(', ') || table.table;
       this.entities.push({ name, rows: item.rows });
@@ -95,15 +105,25 @@ export function createBackup(
   const observer = new Observer(options.onEvent);
   const keys = { ...sealingKeys(secret), ...(options.kdf ? { kdf: options.kdf } : {}) };
   const config = options.config ?? ownConfig(orm);
+  const registry = config ? { registry: registryOf(config) } : {};
   const items = (paths: string[] = []) => {
     const source = createRowSource(orm, {
       tool: TOOL,
-      ...(config ? { registry: registryOf(config) } : {}),
+      ...registry,
       ...(options.signal ? { signal: options.signal } : {}),
       // A backup that is written into one of its own file roots must not contain itself.
       ignorePaths: paths,
     });
-    return Readable.from(observer.watch(source), { highWaterMark: 1 });
+    const read = (from: AsyncIterable<BackupItem>) =>
+      Readable.from(observer.watch(from, source.notes), { highWaterMark: 1 });
+    if (options.mask === undefined || options.mask === false) return read(source);
+    const masker = createMasker(orm, {
+      ...registry,
+      ...(typeof options.mask === 'string' ? { seed: options.mask } : {}),
+    });
+    // Whoever reads the masker sees the failure: it is destroyed with it.
+    pipeline(source, masker, () => {});
+    return read(masker);
   };
   if (!options.output && !options.outputs) return containerStream(items, keys, options);
   const defaults = { ...(config ? { settings: config } : {}), ...(config?.prefix ? { prefix: config.prefix } : {}) };
@@ -114,5 +134,6 @@ export function createBackup(
     rows: observer.rows,
     files: observer.files,
     skipped: observer.skipped,
+    masked: observer.masked,
   }));
 }

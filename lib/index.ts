@@ -39,8 +39,18 @@ export { BackupManager, backupManager } from './manager.ts';
 export { recycle } from './memory.ts';
 export { signWebhook, verifyWebhook } from './notify/signature.ts';
 export { acquireLock, type Lease, type LockRequest } from './orm/lock.ts';
+export { createMasker, Masker, type MaskerOptions } from './orm/mask/masker.ts';
 export type { OrmLike } from './orm/orm-like.ts';
-export type { EntityRule, FieldRule, FieldType, RegistryConfig } from './orm/registry.ts';
+export type {
+  EntityRule,
+  FieldOptions,
+  FieldRule,
+  FieldType,
+  MaskContext,
+  MaskFunction,
+  MaskKind,
+  RegistryConfig,
+} from './orm/registry.ts';
 export { type Leftover, type PrunedBackup, type PruneOptions, type PruneResult, pruneBackups } from './prune.ts';
 export type { PageHealth, QuickCheck } from './quick-check.ts';
 export { type RepairOptions, type RepairReport, repairBackup } from './repair.ts';
@@ -98,6 +108,7 @@ export type {
   Problem,
   ReadOptions,
   RestoreResult,
+  SchemaDrift,
   SealingSecret,
   SealResult,
   Survival,

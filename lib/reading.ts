@@ -1,5 +1,5 @@
 /** The reading chain, joined: a container in, items out. */
-import { Readable, type Writable } from 'node:stream';
+import { Readable, type Transform, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { OpenedKeys } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
@@ -24,14 +24,22 @@ export function decryptingStages(reader: ContainerReader, keys: OpenedKeys, firs
   ];
 }
 
-/** Runs blocks through decryption into a target of items. Resolves when the target has finished. */
+/**
+ * Runs blocks through decryption into a target of items. Resolves when the target has finished.
+ *
+ * @param between further stages of items
+ */
 export async function readItems(
   blocks: AsyncIterable<VerifiedBlock>,
   reader: ContainerReader,
   keys: OpenedKeys,
   target: Writable,
   signal?: AbortSignal,
+  between: Transform[] = [],
 ): Promise<void> {
   const source = Readable.from(blocks, { highWaterMark: 1 });
-  await pipeline([source, ...decryptingStages(reader, keys), new Deserializer(), target], signal ? { signal } : {});
+  await pipeline(
+    [source, ...decryptingStages(reader, keys), new Deserializer(), ...between, target],
+    signal ? { signal } : {},
+  );
 }

@@ -1,16 +1,17 @@
 /** `restoreBackup`: a container back into a MikroORM app. Composition only. */
-import { Readable, type Writable } from 'node:stream';
+import { Readable, type Transform, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { OpenedKeys } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
+import { createMasker } from './orm/mask/masker.ts';
 import type { OrmLike } from './orm/orm-like.ts';
-import { createRowTarget } from './orm/row-target.ts';
+import { createRowTarget, type RestoreCounts } from './orm/row-target.ts';
 import { Progress } from './progress.ts';
 import { readItems, readingPool } from './reading.ts';
 import { noLosses, salvageItems } from './salvage.ts';
 import { type BackupConfig, ownConfig, registryOf } from './settings.ts';
 import { openKeys, withReader } from './sources.ts';
-import type { BackupSource, OpeningSecret, RestoreOptions as Options, RestoreResult } from './types.ts';
+import type { BackupSource, OpeningSecret, RestoreOptions as Options, RestoreResult, SchemaDrift } from './types.ts';
 import { examine } from './validate.ts';
 
 export interface RestoreOptions extends Options {
@@ -41,26 +42,41 @@ export async function restoreBackup(
     const keys = await openKeys(reader, secret);
     const { report, error } = await examine(reader, keys, options);
     if (error && !options.salvage) throw error;
-    const { mode, dryRun, only, except, allowDrift, allowDangling, allowTriggers, signal } = options;
+    const { mode, dryRun, only, except, allowDrift, allowLossy, allowDangling, allowTriggers, signal, mask } = options;
     const registry = config && registryOf(config);
     const losses = error ? noLosses() : null;
     // What is salvaged must not overwrite anything, and may refer to what is lost.
     const salvaging = losses ? { requireEmpty: true, allowDangling: true } : {};
     const target = createRowTarget(
       orm,
-      given({ registry, mode, dryRun, only, except, allowDrift, allowDangling, allowTriggers, signal, ...salvaging }),
+      given({
+        registry,
+        mode,
+        dryRun,
+        only,
+        except,
+        allowDrift,
+        allowLossy,
+        allowDangling,
+        allowTriggers,
+        signal,
+        ...salvaging,
+      }),
     );
+    const masking =
+      mask === undefined || mask === false
+        ? []
+        : [createMasker(orm, given({ registry, seed: mask === true ? undefined : mask }))];
     if (losses)
       await pipeline(
-        Readable.from(salvageItems(reader, keys, losses), { highWaterMark: 1 }),
-        target,
+        [Readable.from(salvageItems(reader, keys, losses), { highWaterMark: 1 }), ...masking, target],
         given({ signal }),
       );
-    else await restoreAll(reader, keys, target, options);
+    else await restoreAll(reader, keys, target, options, masking);
     const counts = await target.result;
     return {
       type: 'restore',
-      ok: losses === null,
+      ok: losses === null && counts.refused === null,
       healed: report.damaged,
       dryRun: counts.dryRun,
       entities: counts.tables.map(({ table, entities, inserted, updated, untouched }) => ({
@@ -70,6 +86,8 @@ export async function restoreBackup(
         untouched,
       })),
       files: counts.files,
+      drift: schemaDrift(counts),
+      refused: counts.refused,
       report,
       losses,
       milliseconds: Math.round(performance.now() - started),
@@ -82,6 +100,7 @@ async function restoreAll(
   keys: OpenedKeys,
   target: Writable,
   options: RestoreOptions,
+  between: Transform[],
 ): Promise<void> {
   const pool = readingPool();
   const progress = new Progress('restore', options.onEvent, reader.size);
@@ -92,7 +111,26 @@ async function restoreAll(
     }
     progress.done();
   };
-  await readItems(blocks(), reader, keys, target, options.signal);
+  await readItems(blocks(), reader, keys, target, options.signal, between);
+}
+
+/** Entity by entity. */
+function schemaDrift({ drift, migrations }: RestoreCounts): SchemaDrift {
+  const entities = new Map<string, SchemaDrift['entities'][number]>();
+  const discarded = { columns: 0, values: 0, lossy: 0 };
+  for (const { table, entities: names, kind, ...column } of drift) {
+    // What is required and not there has stopped the restore.
+    if (kind === 'required') continue;
+    const name = names.join(', ') || table;
+    const entity = entities.get(name) ?? { name, columns: [] };
+    entities.set(name, entity);
+    entity.columns.push({ ...column, kind });
+    if (kind === 'dropped') {
+      discarded.columns++;
+      discarded.values += column.values ?? 0;
+    } else if (kind === 'converted') discarded.lossy += column.values ?? 0;
+  }
+  return { entities: [...entities.values()], discarded, migrations };
 }
 
 /** The options that were given: an option that is `undefined` is not one that is absent. */

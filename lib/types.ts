@@ -97,6 +97,8 @@ export interface BackupResult extends WriteResult {
   files: { count: number; bytes: number };
   /** Sources that could not be read: `dbs` then exits with 3. */
   skipped: SkippedSource[];
+  /** `Entity.property` of what was masked; empty for a backup of everything as it is. */
+  masked: string[];
 }
 
 export interface SealResult extends WriteResult {
@@ -179,8 +181,12 @@ export interface RestoreOptions extends ReadOptions {
   /** Entity or table names. */
   only?: string[];
   except?: string[];
-  /** Go on although columns of the backup are missing in the target. */
+  /** Go on although columns of the backup are missing in the target, or its types hold less. */
   allowDrift?: boolean;
+  /** Of that, conversions only: into another kind of database, some may lose digits. What they lost is counted. */
+  allowLossy?: boolean;
+  /** Mask on the way in: as `mask` of a backup, with this configuration's sensitive fields. */
+  mask?: boolean | string;
   /** Accept rows that refer to rows which are not there: for a source that has such rows itself. */
   allowDangling?: boolean;
   /** MariaDB and MySQL cannot switch triggers off: let them fire for restored rows instead of refusing. */
@@ -192,8 +198,35 @@ export interface RestoreOptions extends ReadOptions {
   salvage?: boolean;
 }
 
+/** How the backup's schema and the target's differ. */
+export interface SchemaDrift {
+  /** Entities with a difference, in the backup's order. */
+  entities: {
+    name: string;
+    columns: {
+      column: string;
+      /**
+       * `dropped`: not in the target; `defaulted`: not in the backup; `converted`: the target's type holds less, or something may get lost;
+       * `told`: every value arrives, in another form.
+       */
+      kind: 'dropped' | 'defaulted' | 'converted' | 'told';
+      /** Types, where they matter. */
+      from?: string;
+      to?: string;
+      note?: string;
+      /** Values (not NULL) that were dropped, or that lost something. */
+      values?: number;
+    }[];
+  }[];
+  /** Over all entities: columns left out, values in them that were not NULL, and values that lost something. */
+  discarded: { columns: number; values: number; lossy: number };
+  /** Migrations that only one side has executed. */
+  migrations: { onlyInBackup: string[]; onlyInTarget: string[] };
+}
+
 export interface RestoreResult {
   type: 'restore';
+  /** False where something is lost (`losses`), or would be refused (`refused`). */
   ok: boolean;
   /** Damage was found and healed: copy the backup to a better medium. */
   healed: boolean;
@@ -210,6 +243,9 @@ export interface RestoreResult {
     /** Of what was written. */
     bytes: number;
   };
+  drift: SchemaDrift;
+  /** Of a dry run: what the restore itself would be refused with, for want of `allowDrift` or `allowLossy`. */
+  refused: { code: string; message: string } | null;
   report: ValidationReport;
   /** With `salvage`, where something is missing: what. `ok` is then false. */
   losses: Losses | null;

@@ -26,7 +26,7 @@ export function validateBackup(
 ): Promise<ValidationReport> {
   return withReader(source, options, async (reader) => {
     const keys = secret === undefined ? null : await openKeys(reader, secret);
-    return (await examine(reader, keys, options)).report;
+    return (await examine(reader, keys, options, true)).report;
   });
 }
 
@@ -36,18 +36,22 @@ export interface Examination {
   error: BackupError | null;
 }
 
+/** @param everySource look at all of the other copies (`with`), too, and not only at what this one needs of them */
 export async function examine(
   reader: ContainerReader,
   keys: OpenedKeys | null,
   options: ReadOptions,
+  everySource = false,
 ): Promise<Examination> {
   const tally = newTally(reader.fileId);
   const pool = readingPool();
   const progress = new Progress(keys ? 'verify' : 'check', options.onEvent, reader.size);
   const totals = new Totals();
+  const { maps } = reader.blocks;
+  const looked = everySource ? maps : maps.slice(0, 1);
   const perBlock = reader.size / reader.extent.count;
   const blocks = async function* () {
-    for await (const block of checkBlocks(reader, tally, () => pool.take())) {
+    for await (const block of checkBlocks(reader, tally, () => pool.take(), looked)) {
       options.signal?.throwIfAborted();
       progress.add(perBlock);
       yield block;

@@ -18,6 +18,7 @@ import {
 import { Random } from '../../lib/testkit/random.ts';
 import type { AppSize } from './app.ts';
 import { measured, type Outcome } from './measured.ts';
+import type { Dialect } from './rows-app.ts';
 
 interface Writing {
   output: string;
@@ -35,7 +36,9 @@ export type Job =
   | { do: 'restore'; folder: string; input: string }
   | ({ do: 'seal'; input: string } & Writing)
   | { do: 'unseal'; input: string; output: string }
-  | { do: 'validate'; input: string; key?: boolean };
+  | { do: 'validate'; input: string; key?: boolean }
+  | ({ do: 'backup-rows'; dialect: Dialect; database: string } & Writing)
+  | { do: 'restore-rows'; dialect: Dialect; database: string; input: string };
 
 export type { Outcome } from './measured.ts';
 
@@ -74,6 +77,18 @@ async function run(job: Job): Promise<Outcome> {
       const orm = await openApp(job.folder);
       const options = { config: backupConfig(job.folder) };
       const outcome = await measured(() => restoreBackup(orm, job.input, PASSPHRASE, options));
+      await orm.close(true);
+      return outcome;
+    }
+    case 'backup-rows':
+    case 'restore-rows': {
+      const { openRows } = await import('./rows-app.ts');
+      const orm = await openRows(job.dialect, job.database);
+      const outcome = await measured(() =>
+        job.do === 'backup-rows'
+          ? createBackup(orm, secret(job), writing(job))
+          : restoreBackup(orm, job.input, PASSPHRASE),
+      );
       await orm.close(true);
       return outcome;
     }

@@ -44,7 +44,7 @@ async function plain({ url, bytes, s3 = {} }: SinkJob): Promise<object> {
   const sdk = await import('@aws-sdk/client-s3');
   const [, Bucket, prefix] = /^s3:\/\/([^/]+)\/(.*)$/.exec(url)!;
   const target = { Bucket: Bucket!, Key: `${prefix}plain` };
-  const { partSize = 8 << 20, parallelParts = 4 } = s3;
+  const { partSize = 5 << 20, parallelParts = 4 } = s3;
   const client = new sdk.S3Client({ endpoint: s3.endpoint!, region: s3.region!, forcePathStyle: true });
   const { UploadId } = await client.send(new sdk.CreateMultipartUploadCommand(target));
   const Parts: { PartNumber: number; ETag: string }[] = [];

@@ -41,7 +41,10 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 const BY_CODE: [RegExp, ExitCode][] = [
   [/_LOCKED$|^ERR_LOCK_LOST$/, ExitCode.LOCKED],
   [/^ERR_(SOURCE|SINK|CONTENT)_(NOT_FOUND|NO_DATABASE|NO_BUCKET)$/, ExitCode.NOT_FOUND],
-  [/^ERR_RESTORE_(UNKNOWN_ENTITY|MISSING_TABLE|SCHEMA_DRIFT|DIALECT|NO_PRIMARY_KEY)$/, ExitCode.SCHEMA_MISMATCH],
+  [
+    /^ERR_RESTORE_(UNKNOWN_ENTITY|MISSING_TABLE|SCHEMA_DRIFT|DIALECT|CONVERSION|LOSSY|VALUE|NO_PRIMARY_KEY)$/,
+    ExitCode.SCHEMA_MISMATCH,
+  ],
   [/^ERR_SOURCE_MISSING_TABLE$/, ExitCode.SCHEMA_MISMATCH],
   // The file is fine: this program is too old for it, or it was named for the wrong purpose.
   [/^ERR_FORMAT_(NEWER|SEVERAL|DIFFERENT|NOT_SEALED)$/, ExitCode.USAGE],

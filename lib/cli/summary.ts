@@ -13,10 +13,11 @@ import type {
 import { count, counted, duration, printable, size } from './format.ts';
 
 export function backupSummary(result: BackupResult): string {
-  const { rows, entities, files, skipped } = result;
+  const { rows, entities, files, skipped, masked } = result;
   const holds = [`${counted(rows, 'row')} of ${counted(entities.length, 'table')}`];
   if (files.count) holds.push(`${counted(files.count, 'file')} (${size(files.bytes)})`);
   const lines = [`Backed up ${holds.join(' and ')}.`, ...written(result)];
+  if (masked.length) lines.push(`  a MASKED copy: ${printable(masked.join(', '))} hold other values`);
   if (skipped.length)
     lines.push(
       `  ${counted(skipped.length, 'source')} could not be read and ${skipped.length === 1 ? 'is' : 'are'} NOT in it`,
@@ -71,10 +72,45 @@ export function restoreSummary(result: RestoreResult, file: string): string {
     lines.push(`  files: ${count(files.written)} written, ${count(files.unchanged)} already there`);
   if (incompleteFiles(result))
     lines.push(`  files of which the backup has only a part: ${count(incompleteFiles(result))}, NOT restored`);
+  lines.push(...driftLines(result.drift));
   lines.push(`  in ${duration(milliseconds)}`);
+  if (result.refused)
+    lines.push(
+      `The restore itself would be REFUSED: ${printable(result.refused.message)}`,
+      `  (${result.refused.code})`,
+    );
   if (result.losses) lines.push(...lossLines(result.losses));
   else if (result.healed) lines.push(healedAdvice(file));
   return lines.join('\n');
+}
+
+const DRIFT = {
+  dropped: 'not in the target, left out',
+  defaulted: 'not in the backup, gets its default',
+  converted: 'converted',
+  told: 'in another form',
+};
+
+/** How the schemas differ; JSON has all of it. */
+function driftLines({ entities, migrations }: RestoreResult['drift']): string[] {
+  const lines = entities.flatMap(({ name, columns }) =>
+    columns.map(({ column, kind, from, to, note, values }) => {
+      const types = from === undefined ? '' : `, ${from} into ${to}`;
+      const counted =
+        values === undefined
+          ? ''
+          : `, ${count(values)} ${values === 1 ? 'value' : 'values'} lost${kind === 'converted' ? ' something' : ''}`;
+      return `    ${printable(`${name}.${column}: ${DRIFT[kind]}${types}${note === undefined ? '' : ` (${note})`}`)}${counted}`;
+    }),
+  );
+  const found = lines.length ? ['  the schemas differ:', ...some(lines)] : [];
+  for (const [names, which] of [
+    [migrations.onlyInBackup, 'the backup'],
+    [migrations.onlyInTarget, 'the target'],
+  ] as const) {
+    if (names.length) found.push(`  migrations that only ${which} has executed: ${printable(names.join(', '))}`);
+  }
+  return found;
 }
 
 /** Files that could not be read to their end when the backup was made. */
@@ -85,12 +121,13 @@ export function incompleteFiles({ files }: RestoreResult): number {
 /** Rows and files that are named one by one; JSON has all. */
 const LOST_SHOWN = 20;
 
+function some(lines: string[]): string[] {
+  if (lines.length <= LOST_SHOWN) return lines;
+  return [...lines.slice(0, LOST_SHOWN), `    and ${count(lines.length - LOST_SHOWN)} more (--json has all)`];
+}
+
 function lossLines({ blocks, entities, ranges, files }: Losses): string[] {
   const key = (of: unknown[] | null, end: string) => (of ? of.map((cell) => JSON.stringify(cell)).join(', ') : end);
-  const some = (lines: string[]) =>
-    lines.length > LOST_SHOWN
-      ? [...lines.slice(0, LOST_SHOWN), `    and ${count(lines.length - LOST_SHOWN)} more (--json has all)`]
-      : lines;
   const rows = entities.filter(({ lost }) => lost !== 0);
   return [
     `SALVAGED: ${counted(blocks.length, 'block')} of the backup could not be rebuilt. What is missing:`,

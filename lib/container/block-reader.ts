@@ -4,14 +4,16 @@
 import { crc32 } from 'node:zlib';
 import { blockHash, chainHash } from '../crypto/hash.ts';
 import { decodeColumns, recoverRows } from '../erasure/rows.ts';
-import { groupSize, parityCount } from '../format/layout.ts';
+import { groupSize, parityCount } from '../format/group.ts';
 import { FINAL, FULL_PAYLOAD, FULL_ROWS, GROUP, PAGE, PARITY_ROWS, RecordType } from '../format/limits.ts';
 import { blockShape, type PageFields } from '../format/page.ts';
+import { collectRows, type RowsAt, readRows } from './copies.ts';
+import { IndexReader } from './index-reader.ts';
 import { isExactPage, pageAt, parsePage } from './pages.ts';
 import type { Extent, RecordMap } from './record-map.ts';
 
 export type RowsType = typeof RecordType.DATA | typeof RecordType.PARITY;
-/** How a block was had: whole from a copy, or rebuilt. */
+/** How a block was had: of what stood in its copies, or rebuilt. */
 export type How = 'copy' | 'rows' | 'columns' | 'outer';
 
 /** What is known of a block that could not be healed from its own copies. */
@@ -61,8 +63,10 @@ export class BlockReader {
   readonly #complete: boolean;
   readonly #chain: Buffer | undefined;
   #work: { rows: Buffer; a: Buffer; b: Buffer } | undefined;
-  #indexes = new Map<number, Buffer[]>();
+  readonly #index: IndexReader;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Blocks whose copies are not worth the hash of a whole one again. */
+  readonly #damaged = new Set<number>();
 
   /** @param chain as END says it, where one is left */
   constructor(maps: RecordMap[], fileId: Buffer, extent: Extent, complete = true, chain?: Buffer) {
@@ -71,6 +75,7 @@ export class BlockReader {
     this.fileId = fileId;
     this.extent = extent;
     this.#complete = complete;
+    this.#index = new IndexReader(maps, fileId, extent);
   }
 
   /** All places where a copy of the record could be, the likeliest first. */
@@ -137,7 +142,26 @@ export class BlockReader {
 
   /** Steps 1 to 4. @param record 1 MiB, overwritten; a whole result is a view of it */
   async read(type: RowsType, sequence: number, record: Buffer): Promise<Whole | Remains> {
-    return (await this.whole(type, sequence, record)) ?? (await this.heal(type, sequence, record));
+    if (type === RecordType.PARITY)
+      return (await this.whole(type, sequence, record)) ?? (await this.heal(type, sequence, record));
+    if (!this.isDamaged(sequence)) {
+      const first = this.replicas(type, sequence).next().value;
+      const whole = first && (await this.replica(first, type, sequence, record));
+      if (whole) return whole;
+      this.markDamaged(sequence);
+    }
+    // Another copy that is whole gives its rows, for less than its hash costs.
+    const healed = await this.heal(type, sequence, record);
+    return isWhole(healed) ? healed : ((await this.whole(type, sequence, record)) ?? healed);
+  }
+
+  isDamaged(sequence: number): boolean {
+    return this.#damaged.has(sequence);
+  }
+
+  /** The first copy of a DATA block is known not to be whole: nobody need try it again. */
+  markDamaged(sequence: number): void {
+    this.#damaged.add(sequence);
   }
 
   /** Steps 3 and 4. One at a time, as the work space is shared. */
@@ -155,21 +179,24 @@ export class BlockReader {
     this.#work ??= { rows: Buffer.alloc(most), a: Buffer.alloc(most), b: Buffer.alloc(most) };
     const rows = this.#work.rows.subarray(0, size).fill(0);
     const remains: Remains = { type, sequence, rows, good: Array(k + PARITY_ROWS).fill(false), ...facts };
-    const raws = await this.#collect(remains, [this.#work.a.subarray(0, size), this.#work.b.subarray(0, size)]);
+    const raws = [this.#work.a.subarray(0, size), this.#work.b.subarray(0, size)];
+    await collectRows(remains, this.#rowsAt(type, sequence), raws[0]!);
     const done = (how: How): Whole => {
       const payload = record.subarray(PAGE, PAGE + length);
       rows.copy(payload, 0, 0, length);
       return { payload, final, how };
     };
-    if (this.solveRows(remains)) return done('rows');
-    if (raws.length > 0 && this.#solveColumns(remains, raws)) return done('columns');
+    const how = remains.good.slice(0, k).every(Boolean) ? 'copy' : 'rows';
+    if (this.solveRows(remains, remains.crcs !== undefined && how === 'rows')) return done(how);
+    const filled = await this.#copiesOf(remains, raws);
+    if (filled.length > 0 && this.#solveColumns(remains, filled)) return done('columns');
     return { ...remains, rows: Buffer.from(rows) };
   }
 
-  /** Step 3: up to 16 bad rows. Leaves `remains` as it was where that does not help. */
-  solveRows(remains: Remains): boolean {
+  /** Step 3: up to 16 bad rows. Leaves `remains` as it was where that does not help. @param blank the bad rows hold nothing yet */
+  solveRows(remains: Remains, blank = false): boolean {
     const { rows, shape, good } = remains;
-    if (this.#fits(remains)) return true;
+    if (!blank && this.#fits(remains)) return true;
     const bad = good.flatMap((isGood, r) => (isGood ? [] : [r]));
     if (bad.length > PARITY_ROWS) return false;
     const before = bad.map((r) => Buffer.from(rows.subarray(r * shape.rowLength, (r + 1) * shape.rowLength)));
@@ -228,29 +255,21 @@ export class BlockReader {
     return this.extent.count === 1 && this.#chain !== undefined && chainHash(this.fileId, hash).equals(this.#chain);
   }
 
-  /**
-   * Takes every row from the first place where its CRC fits, and keeps the bytes of up to two copies as they stand in `raws`.
-   * @returns those of `raws` that were filled
-   */
-  async #collect(remains: Remains, raws: Buffer[]): Promise<Buffer[]> {
-    const { rows, good, crcs, type, sequence, shape } = remains;
-    const filled: Buffer[] = [];
-    const scratch = Buffer.alloc(rows.length);
+  /** Where copies of it may stand: the row area of each. */
+  *#rowsAt(type: RowsType, sequence: number): Generator<RowsAt & { first: boolean }> {
     for (const { map, copy } of this.replicas(type, sequence)) {
-      for (const [n, place] of map.places(type, copy, sequence).entries()) {
-        const raw = n === 0 && filled.length < raws.length ? raws[filled.length]! : scratch;
-        const skip = Math.min(raw.length, Math.max(0, -(place + PAGE)));
-        const have = await map.source.read(place + PAGE + skip, raw.subarray(skip));
-        raw.fill(0, 0, skip).fill(0, skip + have);
-        if (raw !== scratch) filled.push(raw);
-        if (!crcs) continue;
-        for (let r = 0; r < good.length; r++) {
-          const row = raw.subarray(r * shape.rowLength, (r + 1) * shape.rowLength);
-          if (good[r] || crc32(row) !== crcs[r]) continue;
-          row.copy(rows, r * shape.rowLength);
-          good[r] = true;
-        }
-      }
+      for (const [n, place] of map.places(type, copy, sequence).entries())
+        yield { source: map.source, at: place + PAGE, first: n === 0 };
+    }
+  }
+
+  /** The rows of up to two copies as they stand. @returns those of `raws` that were filled */
+  async #copiesOf({ type, sequence }: Remains, raws: Buffer[]): Promise<Buffer[]> {
+    const filled: Buffer[] = [];
+    for (const { source, at, first } of this.#rowsAt(type, sequence)) {
+      if (!first || filled.length === raws.length) continue;
+      await readRows(source, at, raws[filled.length]!);
+      filled.push(raws[filled.length]!);
     }
     return filled;
   }
@@ -276,7 +295,9 @@ export class BlockReader {
         crcs ??= fields.previousCrcs?.subarray(0, shape.k + shape.m);
       }
     }
-    if (type === RecordType.DATA) for (const hash of await this.#indexHashes(sequence)) vote(hash);
+    const index = await this.#index.facts(type, sequence);
+    for (const hash of index.hashes) vote(hash);
+    crcs ??= index.crcs;
     const hashes = [...votes].sort((x, y) => y[1] - x[1]).map(([hex]) => Buffer.from(hex, 'hex'));
     return { shape, hashes, crcs };
   }
@@ -305,33 +326,10 @@ export class BlockReader {
     return pages;
   }
 
-  async #indexHashes(sequence: number): Promise<Buffer[]> {
-    const group = Math.floor(sequence / GROUP);
-    const at = 8 + 32 * (sequence % GROUP);
-    return (await this.#index(group))
-      .filter((body) => body.length >= at + 32)
-      .map((body) => body.subarray(at, at + 32));
-  }
-
-  /** The distinct bodies of a group's INDEX records whose hash fits. */
-  async #index(group: number): Promise<Buffer[]> {
-    const known = this.#indexes.get(group);
-    if (known) return known;
-    const bodies: Buffer[] = [];
-    for (const { map, copy } of this.replicas(RecordType.INDEX, group)) {
-      for (const place of map.places(RecordType.INDEX, copy, group)) {
-        const body = await readBody(map, place, RecordType.INDEX, group, this.fileId);
-        if (body && !bodies.some((b) => b.equals(body))) bodies.push(body);
-      }
-    }
-    this.#indexes.clear();
-    this.#indexes.set(group, bodies);
-    return bodies;
-  }
-
   /** After a scan the places are others. */
   forget(): void {
-    this.#indexes.clear();
+    this.#damaged.clear();
+    this.#index.forget();
   }
 
   #shape(type: RowsType, sequence: number): Shape {

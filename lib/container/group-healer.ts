@@ -3,7 +3,7 @@
  * gains (SPEC.md sections 5 and 9).
  */
 import { OuterRecovery } from '../erasure/outer.ts';
-import { groupSize, parityCount } from '../format/layout.ts';
+import { groupSize, parityCount } from '../format/group.ts';
 import { FULL_PAYLOAD, FULL_RECORD, GROUP, RecordType, ROW_UNIT } from '../format/limits.ts';
 import { blockShape } from '../format/page.ts';
 import { type BlockReader, isWhole, type Remains, type Whole } from './block-reader.ts';

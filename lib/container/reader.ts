@@ -1,7 +1,7 @@
 /** A container, opened for reading: from one source or from several copies of it, healed as it is read. */
 import { DamageError, FormatError, type LostBlock, TruncatedError } from '../errors.ts';
+import { groupSize, parityCount } from '../format/group.ts';
 import { type End, type Header, readEnd } from '../format/header.ts';
-import { groupSize, parityCount } from '../format/layout.ts';
 import { FULL_RECORD, GROUP, RecordType } from '../format/limits.ts';
 import { blockShape } from '../format/page.ts';
 import type { Slot } from '../memory.ts';
@@ -125,10 +125,11 @@ export class ContainerReader {
     this.#options.signal?.throwIfAborted();
     const cached = this.#fromRebuilt(sequence);
     if (cached) return cached;
-    const first = await this.blocks.replicas(RecordType.DATA, sequence).next().value;
-    if (first) {
-      const whole = await this.blocks.replica(first, RecordType.DATA, sequence, record);
+    if (!this.blocks.isDamaged(sequence)) {
+      const first = this.blocks.replicas(RecordType.DATA, sequence).next().value;
+      const whole = first && (await this.blocks.replica(first, RecordType.DATA, sequence, record));
       if (whole) return { sequence, final: whole.final, payload: whole.payload };
+      this.blocks.markDamaged(sequence);
     }
     return this.#recover(sequence, record);
   }

@@ -1,5 +1,6 @@
 /** What a file survives, in numbers that hold for this very file: computed from where its records stand, never promised beyond. */
-import { groupSize, parityCount, plan } from '../format/layout.ts';
+import { groupSize, parityCount } from '../format/group.ts';
+import { plan } from '../format/layout.ts';
 import { GROUP, MAX_ROW, PARITY_ROWS } from '../format/limits.ts';
 import { blockShape } from '../format/page.ts';
 import type { Extent } from './record-map.ts';
@@ -36,7 +37,7 @@ export function survival({ layout, count, lastLength }: Extent): Survival {
   const alone = !Number.isFinite(distance);
   const rowBytes = count > 1 ? MAX_ROW : last.rowLength;
   return {
-    burstBytes: alone ? burstAlone(groupSize(groups - 1, count), count, last.rowLength) : distance - MAX_ROW,
+    burstBytes: alone ? burstAlone(count, last.rowLength) : distance - MAX_ROW,
     tailBytes: alone ? 0 : size - a[count - 1]! - last.recordLength,
     rowsPerBlock: PARITY_ROWS,
     rowBytes,
@@ -46,11 +47,9 @@ export function survival({ layout, count, lastLength }: Extent): Survival {
 }
 
 /** What one copy by itself survives, at its weakest place: where a burst takes the page of the last block with it. */
-function burstAlone(inLastGroup: number, count: number, rowLength: number): number {
+function burstAlone(count: number, rowLength: number): number {
   // Nothing else in the file knows a single block's hash: its page must stay within what its own parity corrects.
   if (count === 1) return PAGE_ERRORS;
-  // Only the index knows the hash, and nobody which rows are bad: 8 of them are found nevertheless.
-  if (inLastGroup === 1) return (PARITY_ROWS / 2) * rowLength;
-  // The pages that follow say which rows are bad. A burst of 15 rows touches at most 16.
+  // The page that follows, or the index, says which rows are bad. A burst of 15 rows touches at most 16.
   return (PARITY_ROWS - 1) * rowLength;
 }

@@ -72,6 +72,8 @@ export interface BackupSchema {
   sequences?: SequenceSchema[];
   /** Names of executed migrations, and the table that records them. */
   migrations?: { table: string; names: string[] };
+  /** `Entity.property` of what was replaced: this is a masked copy, no backup of the database as it was. */
+  masked?: string[];
 }
 
 /** The body of a FILE_BEGIN frame. */

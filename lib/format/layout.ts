@@ -2,6 +2,7 @@
  * Where every record stands: the orders of SPEC.md section 5 as pure functions of the block count and the last block's length.
  * The writer emits records in this order and the reader predicts offsets from it, so the two cannot disagree.
  */
+import { indexShape, parityCount } from './group.ts';
 import {
   DELAY,
   FULL_PAYLOAD,
@@ -22,21 +23,6 @@ export interface Slot {
   sequence: number;
 }
 
-/** Blocks in a group of a file of `count` blocks. */
-export function groupSize(group: number, count: number): number {
-  return Math.min(GROUP, count - group * GROUP);
-}
-
-/** Outer parity blocks of a group of n blocks. */
-export function parityCount(n: number): number {
-  return n <= 1 ? 0 : Math.ceil((n * GROUP_PARITY) / GROUP);
-}
-
-/** Bytes of an INDEX body for a group of n blocks. */
-export function indexLength(n: number): number {
-  return 8 + 32 * n;
-}
-
 /** The steps that follow when copy A of block i was written; `last` says that it is the file's last. */
 export function* afterA(layout: LayoutName, i: number, last: boolean): Generator<Slot> {
   if (layout === 'interleaved' && i >= DELAY) yield* delayedB(i - DELAY, false);
@@ -44,8 +30,9 @@ export function* afterA(layout: LayoutName, i: number, last: boolean): Generator
   if (!closes) return;
   const group = Math.floor(i / GROUP);
   const n = i + 1 - group * GROUP;
-  if (!(last && i === 0)) yield { type: RecordType.INDEX, copy: 0, sequence: group };
   for (let j = 0; j < parityCount(n); j++) yield { type: RecordType.PARITY, copy: 0, sequence: 256 * group + j };
+  // It tells of the parity, too.
+  if (!(last && i === 0)) yield { type: RecordType.INDEX, copy: 0, sequence: group };
 }
 
 /** What follows END-A: the copies B that were not written yet, and END-B. Nothing in split layout. */
@@ -84,7 +71,7 @@ export function recordLength(slot: Slot, count: number, lastLength: number): num
     case RecordType.PARITY:
       return FULL_RECORD;
     case RecordType.INDEX:
-      return PAGE * bodyPages(indexLength(groupSize(slot.sequence, count)));
+      return PAGE * bodyPages(indexShape(slot.sequence, count, lastLength).length);
     default:
       return PAGE;
   }

@@ -34,6 +34,7 @@ export function parseSchema(raw: Buffer): BackupSchema {
   if (migrations !== undefined && !(isText(migrations?.table) && isListOf(migrations.names, isText))) {
     throw malformed('its migrations are none');
   }
+  if (schema.masked !== undefined && !isListOf(schema.masked, isText)) throw malformed('its masked fields are none');
   return schema;
 }
 

@@ -90,6 +90,13 @@ export interface TableWriter {
   readonly before: number;
   /** Cells in the source's column order. Throws RestoreError (unique clash, constraint), FormatError (bad cell). */
   write(rows: Cell[][]): Promise<void>;
+  /**
+   * The same for rows as they stand in the backup, where a driver has a shorter way for them.
+   *
+   * @param lines whole rows; the last line's end may be missing
+   * @returns false where nothing was written and `write` must do it
+   */
+  writeLines?(lines: Buffer, count: number): Promise<boolean>;
   /** All rows were written: settles deferred ones and says what happened. */
   end(): Promise<EntityCounts>;
 }

@@ -12,6 +12,12 @@ export interface PropertyLike {
   persist?: boolean;
   formula?: unknown;
   customType?: object | undefined;
+  /** As MikroORM declares them: `json` where MariaDB's catalog says `longtext`. */
+  columnTypes?: string[];
+  /** `boolean`, `Date`: what the entity shows. */
+  runtimeType?: string;
+  /** Of an enum: its members. */
+  items?: unknown[];
   /** For a flattened embeddable's property: owner and the name inside it. */
   embedded?: [string, string];
   pivotEntity?: unknown;

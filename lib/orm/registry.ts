@@ -14,8 +14,43 @@ import { isStorageAdapter, type StorageAdapter } from '../files/storage.ts';
  */
 export type FieldType = 'VALUE' | 'FILE' | 'FILE_PATH' | 'EXCLUDE';
 
-/** A field's type, alone or with the name of its storage (`FILE` only; default `default`). */
-export type FieldRule = FieldType | { type: FieldType; storage?: string };
+/**
+ * What stands for a sensitive value in a masked copy (docs/masking.md). `text` also serves JSON and lists: their shape
+ * stays. `number` keeps the number of digits, `date` the year.
+ */
+export type MaskKind = 'email' | 'name' | 'text' | 'number' | 'date' | 'uuid' | 'null';
+
+export interface MaskContext {
+  entity: string;
+  property: string;
+  column: string;
+  /** Hexadecimal digits that only this text has, for the backup's seed. */
+  hash(text: string): string;
+}
+
+/**
+ * A mask of your own. It gets the database's text of the value (bytes and booleans as such, lists as JSON), never NULL, and
+ * must give the same answer for the same value.
+ */
+export type MaskFunction = (
+  value: string | boolean | Uint8Array,
+  context: MaskContext,
+) => string | number | bigint | boolean | Uint8Array | null;
+
+/** A field's type and more about it. */
+export interface FieldOptions {
+  /** Default `VALUE`. */
+  type?: FieldType;
+  /** `FILE` only: the name of its storage. Default `default`. */
+  storage?: string;
+  /** In a masked copy, its values are replaced so, and the files that they name left out. */
+  mask?: MaskKind | MaskFunction;
+  /** The same, with the mask that fits the column's type. */
+  sensitive?: boolean;
+}
+
+/** A field's type, alone or with more. */
+export type FieldRule = FieldType | FieldOptions;
 
 export interface EntityRule {
   /** By property name, as the entity declares it; `address.street` for an embedded one. Others stay `VALUE`. */
@@ -43,7 +78,8 @@ export interface RegistryConfig {
 /** Their names. */
 export const REGISTRY_OPTIONS = ['entities', 'exclude', 'fileRoots', 'storages', 'baseDir', 'pathRoots'];
 const ENTITY_OPTIONS = ['fields', 'exclude'];
-const FIELD_OPTIONS = ['type', 'storage'];
+const FIELD_OPTIONS = ['type', 'storage', 'mask', 'sensitive'];
+const MASKS: MaskKind[] = ['email', 'name', 'text', 'number', 'date', 'uuid', 'null'];
 const FIELD_TYPES: FieldType[] = ['VALUE', 'FILE', 'FILE_PATH', 'EXCLUDE'];
 
 /**
@@ -78,9 +114,10 @@ export function checkRegistry(config: RegistryConfig): RegistryConfig {
 
 /** @internal also used for the sugar on properties */
 export function checkField(at: string, rule: FieldRule): void {
-  const type = typeof rule === 'string' ? rule : rule?.type;
   if (typeof rule === 'object') known(rule, FIELD_OPTIONS, at);
-  if (FIELD_TYPES.includes(type)) {
+  const type = typeof rule === 'string' || !rule ? rule : (rule.type ?? (isMasked(rule) ? 'VALUE' : undefined));
+  if (FIELD_TYPES.includes(type as FieldType)) {
+    if (typeof rule === 'object') checkMask(at, rule);
     const storage = typeof rule === 'string' ? undefined : rule.storage;
     expect(
       storage === undefined || (isText(storage) && type === 'FILE'),
@@ -94,4 +131,15 @@ export function checkField(at: string, rule: FieldRule): void {
     `${at} is ${JSON.stringify(type)}. A field is one of ${FIELD_TYPES.join(', ')}.`,
     { facts: { at, known: FIELD_TYPES } },
   );
+}
+
+function isMasked({ mask, sensitive }: FieldOptions): boolean {
+  return mask !== undefined || sensitive !== undefined;
+}
+
+function checkMask(at: string, { mask, sensitive }: FieldOptions): void {
+  const kinds = MASKS.map((one) => `'${one}'`).join(', ');
+  const holds = mask === undefined || typeof mask === 'function' || MASKS.includes(mask);
+  expect(holds, `${at}.mask`, `one of ${kinds}, or a function`);
+  expect(sensitive === undefined || typeof sensitive === 'boolean', `${at}.sensitive`, 'true or false');
 }

@@ -12,6 +12,7 @@ import { FileCollector } from './file-collector.ts';
 import { fileItems } from './file-items.ts';
 import { type OrmLike, ormMajor } from './orm-like.ts';
 import { checkRegistry, type RegistryConfig } from './registry.ts';
+import { requireRestorable } from './row-limit.ts';
 import { requireTable, selectColumns, selectTables, type TableSelection } from './selection.ts';
 
 export interface RowSourceOptions {
@@ -175,6 +176,7 @@ export class RowSource extends Readable {
     const { files } = table.selection;
     const keyColumns = files.map(({ column }) => column);
     for await (const batch of reader.rows(table.schema, keyColumns.length ? { keyColumns } : {})) {
+      requireRestorable(table.schema.table, batch.data.length);
       // The SQLite modules are synchronous: without this pause, signals and timers would wait for the whole table.
       await setImmediate();
       for (const row of batch.keys ?? []) {

@@ -5,16 +5,19 @@
  */
 import { Writable } from 'node:stream';
 import { RestoreError } from '../errors.ts';
-import type { BackupItem, BackupSchema, EndItem, EntityEndItem, RowsItem } from '../format/items.ts';
+import type { BackupItem, BackupSchema, EndItem, EntityEndItem, RowsItem, SequenceSchema } from '../format/items.ts';
+import { type DialectName, dialects } from './convert/index.ts';
 import { openModel } from './database.ts';
-import type { RestoreWriter, TableWriter } from './driver.ts';
+import type { RestoreWriter, TablePlan, TableWriter } from './driver.ts';
 import { FileTarget } from './file-target.ts';
 import type { OrmLike } from './orm-like.ts';
 import { checkRegistry, type RegistryConfig } from './registry.ts';
-import { RowLines } from './row-lines.ts';
+import { parseRows, RowLines } from './row-lines.ts';
+import { convertCounters, countedCells } from './target-counters.ts';
 import { danglingError, notEmpty, outOfOrder, stopped, wrongCount } from './target-errors.ts';
 import type { RestoreCounts, RowTargetOptions } from './target-options.ts';
-import { planRestore } from './target-plan.ts';
+import { planRestore, type RestorePlan } from './target-plan.ts';
+import { TableRows } from './target-rows.ts';
 import { WantedFiles } from './wanted-files.ts';
 
 export type { RestoreCounts, RowTargetOptions, TableCounts } from './target-options.ts';
@@ -22,6 +25,7 @@ export type { RestoreCounts, RowTargetOptions, TableCounts } from './target-opti
 interface OpenTable {
   /** Absent where `only` or `except` leaves the table out. */
   writer?: TableWriter;
+  through?: TableRows;
   lines: RowLines;
   rows: number;
   ended: boolean;
@@ -53,6 +57,8 @@ export class RowTarget extends Writable {
   #schema: BackupSchema | undefined;
   #writer: RestoreWriter | undefined;
   #wanted: WantedFiles | undefined;
+  #plan: RestorePlan | undefined;
+  #dialects: { from: DialectName; to: DialectName } | undefined;
   #end: EndItem | undefined;
   #seen = { rows: 0, files: 0, bytes: 0 };
   /** Ends the waiting for a lock. */
@@ -71,6 +77,7 @@ export class RowTarget extends Writable {
       tables: [],
       files: this.#files.counts,
       drift: [],
+      refused: null,
       dangling: [],
       migrations: { onlyInBackup: [], onlyInTarget: [] },
     };
@@ -150,17 +157,16 @@ export class RowTarget extends Writable {
         'The backup holds a sealed stream, not a database. Unseal it instead of restoring it.',
       );
     const { driver, model } = await openModel(this.#orms);
-    if (schema.dialect !== driver.dialect) {
-      throw new RestoreError(
-        'ERR_RESTORE_DIALECT',
-        `The backup is of a ${schema.dialect} database and the target is ${driver.dialect}. This version restores into the same kind of database only.`,
-        { facts: { backup: schema.dialect, target: driver.dialect } },
-      );
-    }
+    const from = requireKnown(schema);
+    const sides = { from, to: driver.dialect };
     const writer = await driver.openWriter(this.#stop.signal);
     this.#writer = writer;
-    const { plans, drift } = await planRestore(schema, model, writer, this.#options);
+    const plan = await planRestore(schema, model, writer, sides, this.#options);
+    const { plans, drift, refusal } = plan;
+    this.#plan = plan;
+    this.#dialects = sides;
     this.#counts.drift = drift;
+    if (refusal) this.#counts.refused = { code: refusal.code, message: refusal.message };
     const mine = (await writer.migrations(model.migrations)) ?? [];
     const theirs = schema.migrations?.names ?? [];
     this.#counts.migrations.onlyInBackup = theirs.filter((name) => !mine.includes(name));
@@ -172,19 +178,38 @@ export class RowTarget extends Writable {
     for (const { stream } of schema.tables) {
       const plan = plans.find(({ source }) => source.stream === stream);
       const table: OpenTable = { lines: new RowLines(), rows: 0, ended: false };
-      if (plan) table.writer = await writer.table(plan);
+      if (plan) {
+        table.writer = await writer.table(plan);
+        table.through = this.#through(plan);
+      }
       if (table.writer?.before && this.#options.requireEmpty) throw notEmpty(plan!.target.table);
       this.#tables.set(stream, table);
     }
+  }
+
+  #through(plan: TablePlan): TableRows {
+    const { allowDrift, allowLossy } = this.#options;
+    const mayLose = Boolean(allowDrift || allowLossy || this.#counts.refused);
+    const { from, to } = this.#dialects!;
+    return new TableRows(
+      plan,
+      this.#plan!.conversions.get(plan.source.stream)!,
+      mayLose,
+      from === to ? [] : countedCells(plan),
+    );
   }
 
   async #rows({ stream, data, count }: RowsItem): Promise<void> {
     const table = this.#table(stream);
     table.rows += count;
     if (!table.writer) return;
-    const rows = table.lines.push(data);
+    const lines = table.lines.take(data);
+    const asTheyAre = !this.#wanted && table.through?.idle !== false;
+    if (lines && asTheyAre && (await table.writer.writeLines?.(lines, count))) return;
+    const rows = lines ? parseRows(lines) : [];
     if (rows.length !== count) throw wrongCount(stream);
     await this.#wanted?.collect(stream, rows);
+    table.through?.take(rows);
     await table.writer.write(rows);
   }
 
@@ -216,7 +241,9 @@ export class RowTarget extends Writable {
       );
     }
     const writer = this.#writer!;
-    this.#counts.dangling = await writer.finish(this.#schema!.sequences ?? []);
+    for (const { through } of this.#tables.values())
+      if (through) this.#counts.drift.push(...through.count(this.#counts.drift));
+    this.#counts.dangling = await writer.finish(this.#counters());
     if (this.#counts.dangling.length && !this.#options.allowDangling) throw danglingError(this.#counts.dangling);
     await this.#files.prepare();
     if (this.#options.dryRun) {
@@ -230,6 +257,16 @@ export class RowTarget extends Writable {
     this.#settle.done(this.#counts);
   }
 
+  #counters(): SequenceSchema[] {
+    const recorded = this.#schema!.sequences ?? [];
+    const { from, to } = this.#dialects!;
+    if (from === to) return recorded;
+    const through = [...this.#tables].flatMap(([stream, table]) =>
+      table.through ? [[stream, table.through] as const] : [],
+    );
+    return convertCounters(recorded, this.#plan!.plans, new Map(through), { from, to });
+  }
+
   async #undo(): Promise<void> {
     const writer = this.#writer;
     this.#writer = undefined;
@@ -238,6 +275,18 @@ export class RowTarget extends Writable {
     await writer?.rollback();
     await writer?.close();
   }
+}
+
+/** @throws RestoreError ERR_RESTORE_DIALECT where nobody here can read the rows */
+function requireKnown({ dialect, tables }: BackupSchema): DialectName {
+  const encoding = dialect === 'sqlite' ? 'sqlite-typed' : 'text';
+  if (dialect !== undefined && dialect in dialects && tables.every((table) => table.encoding === encoding))
+    return dialect as DialectName;
+  throw new RestoreError(
+    'ERR_RESTORE_DIALECT',
+    `The backup is of a ${dialect} database, and this version cannot read its rows. A newer version wrote it: update mikro-orm-dbs. Nothing was changed.`,
+    { facts: { backup: dialect } },
+  );
 }
 
 /** @see RowTarget */

@@ -5,7 +5,7 @@ import { nearest } from '../nearest.ts';
 import type { Model, ModelTable } from './discovery.ts';
 import type { CatalogTable } from './driver.ts';
 import type { MetaLike, PropertyLike } from './orm-like.ts';
-import { checkField, type FieldRule, type RegistryConfig } from './registry.ts';
+import { checkField, type FieldOptions, type FieldRule, type FieldType, type RegistryConfig } from './registry.ts';
 
 /** A column whose values name files. */
 export interface FileColumn {
@@ -21,7 +21,7 @@ export interface FileColumn {
 interface PropertyRule {
   entity: string;
   property: PropertyLike;
-  rule: Exclude<FieldRule, string>;
+  rule: FieldOptions & { type: FieldType };
   /** The column may be in an ancestor's table, or in a descendant's. */
   elsewhere: boolean;
 }
@@ -83,7 +83,7 @@ function isExcluded(table: ModelTable, excluded: Set<string>): boolean {
 function rulesOf(meta: MetaLike, config: RegistryConfig): PropertyRule[] {
   const rules = new Map<string, PropertyRule>();
   const add = (property: PropertyLike, rule: FieldRule) => {
-    const full = typeof rule === 'string' ? { type: rule } : rule;
+    const full = typeof rule === 'string' ? { type: rule } : { ...rule, type: rule.type ?? ('VALUE' as const) };
     rules.set(property.name, { entity: meta.className, property, rule: full, elsewhere: meta.tptParent !== undefined });
   };
   for (const property of Object.values(meta.properties)) {

@@ -2,7 +2,7 @@
 import type { DanglingReference, EntityCounts } from './driver.ts';
 import type { FileCounts } from './file-target.ts';
 import type { RegistryConfig } from './registry.ts';
-import type { Drift } from './target-plan.ts';
+import type { Drift } from './target-drift.ts';
 
 export interface RowTargetOptions {
   registry?: RegistryConfig;
@@ -17,8 +17,10 @@ export interface RowTargetOptions {
   only?: string[];
   /** Entity or table names: everything but these. */
   except?: string[];
-  /** Columns that the target does not have are left out instead of refused. */
+  /** Columns that the target does not have are left out, and types that hold less converted, instead of refused. */
   allowDrift?: boolean;
+  /** Of that, conversions only: into another kind of database, some of them may lose digits. */
+  allowLossy?: boolean;
   /** Foreign keys without their row are accepted: for a source that has such rows itself. */
   allowDangling?: boolean;
   /** MariaDB and MySQL cannot switch triggers off: let them fire for restored rows instead of refusing. */
@@ -40,8 +42,10 @@ export interface RestoreCounts {
   /** In the backup's order. */
   tables: TableCounts[];
   files: FileCounts;
-  /** What was left out because of `allowDrift`. */
+  /** How the schemas differ, with counts of what was left out or lost something. */
   drift: Drift[];
+  /** With `dryRun`: what the restore itself would be refused with, as allowDrift or allowLossy is missing. */
+  refused: { code: string; message: string } | null;
   /** Foreign keys without their row, where `allowDangling` accepted them; at most 20. */
   dangling: DanglingReference[];
   /** Migrations that only the backup's database, or only the target's, had executed. */

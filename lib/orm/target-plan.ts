@@ -5,36 +5,45 @@ import { nearest } from '../nearest.ts';
 import type { Model, ModelTable } from './discovery.ts';
 import type { CatalogTable, RestoreWriter, TablePlan } from './driver.ts';
 import { unknownEntity } from './selection.ts';
+import {
+  type ColumnConversion,
+  compareTable,
+  type Drift,
+  type DriftContext,
+  type Permission,
+  refusalOf,
+} from './target-drift.ts';
 
-export interface PlanOptions {
+export type { Drift } from './target-drift.ts';
+
+export interface PlanOptions extends Permission {
   /** Entity (or table) names; all where absent. */
   only?: string[] | undefined;
   except?: string[] | undefined;
-  allowDrift?: boolean | undefined;
-}
-
-/** One difference between the backup's schema and the target's. */
-export interface Drift {
-  table: string;
-  entities: string[];
-  column: string;
-  /** `dropped`: the target has no such column; `required`: the target wants one that the backup does not have. */
-  kind: 'dropped' | 'required';
+  /** Goes on where a permission is missing, and says so in `refusal`. */
+  dryRun?: boolean | undefined;
 }
 
 export interface RestorePlan {
   plans: TablePlan[];
   drift: Drift[];
+  /** By stream: how the cells of a row get into the target. */
+  conversions: Map<number, ColumnConversion[]>;
+  /** With `dryRun`: what the restore itself would be refused with, for want of a permission. */
+  refusal: RestoreError | undefined;
 }
 
 /**
+ * @param dialects of the backup and of the target
  * @throws ConfigError ERR_CONFIG_UNKNOWN_ENTITY for `only` and `except`
- * @throws RestoreError ERR_RESTORE_UNKNOWN_ENTITY, ERR_RESTORE_MISSING_TABLE, ERR_RESTORE_SCHEMA_DRIFT
+ * @throws RestoreError ERR_RESTORE_UNKNOWN_ENTITY, ERR_RESTORE_MISSING_TABLE, ERR_RESTORE_SCHEMA_DRIFT,
+ *   ERR_RESTORE_CONVERSION, ERR_RESTORE_LOSSY
  */
 export async function planRestore(
   schema: BackupSchema,
   model: Model,
   writer: RestoreWriter,
+  dialects: DriftContext,
   options: PlanOptions,
 ): Promise<RestorePlan> {
   const chosen = chooseTables(schema, options);
@@ -43,17 +52,28 @@ export async function planRestore(
   if (unknown.length) throw unknownTables(unknown, model);
   const found = await writer.describe(targets as ModelTable[]);
   const plans: TablePlan[] = [];
-  const drift: Drift[] = [];
-  for (const [i, source] of chosen.entries()) {
-    const target = found[i]!.find(({ kind, schema }) => kind === 'table' && (source.schema ?? schema) === schema);
+  const tables = chosen.map((source, i) => {
+    const target = placeOf(source, found[i]!, dialects);
     if (!target) throw missingTable(source, targets[i]!);
     const plan = { source, target, columns: matchColumns(source, target) };
     plans.push(plan);
-    drift.push(...driftOf(plan));
-  }
-  const fatal = drift.filter(({ kind }) => kind === 'required' || !options.allowDrift);
-  if (fatal.length) throw schemaDrift(fatal);
-  return { plans, drift };
+    return { source, drift: compareTable(source, target, plan.columns, dialects) };
+  });
+  const refusal = refusalOf(tables, dialects, options);
+  if (refusal && (refusal.final || !options.dryRun)) throw refusal.error;
+  return {
+    plans,
+    drift: tables.flatMap((table) => table.drift.drift),
+    conversions: new Map(tables.map(({ source, drift }) => [source.stream, drift.conversions])),
+    refusal: refusal?.error,
+  };
+}
+
+/** The table of the same schema; in another kind of database, which may know no schemas, the only one. */
+function placeOf(source: TableSchema, found: CatalogTable[], { from, to }: DriftContext): CatalogTable | undefined {
+  const tables = found.filter(({ kind }) => kind === 'table');
+  const exact = tables.find(({ schema }) => (source.schema ?? schema) === schema);
+  return exact ?? (from !== to && tables.length === 1 ? tables[0] : undefined);
 }
 
 function chooseTables(schema: BackupSchema, { only, except }: PlanOptions): TableSchema[] {
@@ -91,31 +111,6 @@ function matchColumns(source: TableSchema, target: CatalogTable): (string | null
   });
 }
 
-function driftOf({ source, target, columns }: TablePlan): Drift[] {
-  const { table, entities } = source;
-  const there = new Set(target.columns.map(({ name }) => name.toLowerCase()));
-  const dropped = source.columns.filter(({ name, generated }) => !generated && !there.has(name.toLowerCase()));
-  const given = new Set(columns);
-  const required = target.columns.filter(
-    (column) =>
-      !given.has(column.name) &&
-      !column.nullable &&
-      column.default === undefined &&
-      !column.generated &&
-      !column.identity &&
-      // A rowid that the table names gives itself a value.
-      !(
-        target.primaryKey.length === 1 &&
-        target.primaryKey[0] === column.name &&
-        column.type.toUpperCase() === 'INTEGER'
-      ),
-  );
-  return [
-    ...dropped.map(({ name }): Drift => ({ table, entities, column: name, kind: 'dropped' })),
-    ...required.map(({ name }): Drift => ({ table, entities, column: name, kind: 'required' })),
-  ];
-}
-
 function unknownTables(tables: TableSchema[], model: Model): RestoreError {
   const known = model.tables.flatMap(({ entities }) => entities);
   const names = tables.map(({ entities, table }) => `${entities.join(', ') || table} (table "${table}")`);
@@ -133,20 +128,4 @@ function missingTable(source: TableSchema, target: ModelTable): RestoreError {
     `The table "${target.table}" of the entity ${source.entities.join(', ')} does not exist in the target database. Run the migrations (or the schema generator) first. Nothing was changed.`,
     { facts: { table: target.table, entities: source.entities } },
   );
-}
-
-function schemaDrift(drift: Drift[]): RestoreError {
-  const dropped = drift.filter(({ kind }) => kind === 'dropped').map(({ table, column }) => `"${table}"."${column}"`);
-  const required = drift.filter(({ kind }) => kind === 'required').map(({ table, column }) => `"${table}"."${column}"`);
-  const parts = [
-    ...(dropped.length ? [`the target has no column ${dropped.join(', ')} (allowDrift leaves it out)`] : []),
-    ...(required.length
-      ? [
-          `the target requires a value in ${required.join(', ')}, which the backup does not have (give it a default, or make it nullable)`,
-        ]
-      : []),
-  ];
-  return new RestoreError('ERR_RESTORE_SCHEMA_DRIFT', `The schemas differ: ${parts.join('; ')}. Nothing was changed.`, {
-    facts: { drift },
-  });
 }

@@ -14,7 +14,7 @@ export { checkS3Settings, type S3Settings } from './s3/settings.ts';
  * A place in a bucket. Containers go there in parts, several at once, each with its checksum; small ones by one request. Nothing is under a name before it is whole,
  * and what fails or is aborted leaves no upload behind. Requests are tried again where that may help.
  *
- * Memory: `partSize * (parallelParts + 1)`, 40 MiB by default; more once parts have grown, beyond 16 GiB by default.
+ * Memory: `partSize * (parallelParts + 1)`, 25 MiB by default; more once parts have grown, beyond 9.7 GiB by default.
  *
  * @param url `s3://bucket/prefix/`. Credentials come from the SDK's own chain: environment, profile, role.
  * @param tuning for tests

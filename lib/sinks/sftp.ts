@@ -4,12 +4,13 @@ import { BackupError, SourceError } from '../errors.ts';
 import { checkName, existsAlready, notEnded } from './errors.ts';
 import { partName } from './resume.ts';
 import { Flags, type SftpConnection } from './sftp/connection.ts';
-import { isAbsent, sftpSinkError, sftpSourceError, sourceReplaced } from './sftp/errors.ts';
+import { isAbsent, isLost, sftpSinkError, sftpSourceError, sourceReplaced } from './sftp/errors.ts';
 import { SftpFolder, stored } from './sftp/folder.ts';
+import type { SessionOptions } from './sftp/options.ts';
 import { absentIsNull, exists, type Place, SftpPart, sinkFailure } from './sftp/part.ts';
 import { SftpRanges } from './sftp/ranges.ts';
 import { reopenPart } from './sftp/reopen.ts';
-import { type SessionOptions, SftpSession } from './sftp/session.ts';
+import { SftpSession } from './sftp/session.ts';
 import type { SshTarget } from './sftp/targets.ts';
 import { parseSftpUrl, type SftpPlace } from './sftp/url.ts';
 import { SftpWriter } from './sftp/writer.ts';
@@ -62,7 +63,7 @@ export class SftpDestination implements Destination {
     const path = this.#folder.join(await partName(name, file));
     const { opened, from } = await this.#begin(place, (connection) => reopenPart(connection, path, file));
     const part = new SftpPart(place, path, opened);
-    const writer = writerOf(part, from);
+    const writer = writerOf(part, from, true);
     const suspend = async () => {
       writer.stream.destroy();
       await part.closeHandle().catch(() => {});
@@ -172,7 +173,8 @@ export class SftpDestination implements Destination {
   }
 }
 
-function writerOf(part: SftpPart, from: number): SinkWriter {
+/** @param keep what a lost connection leaves: a later run goes on with it */
+function writerOf(part: SftpPart, from: number, keep = false): SinkWriter {
   const { session, name } = part.place;
   const stream = new SftpWriter(part, from);
   const back = new SftpRanges(session, part.path, () => stream.acknowledged);
@@ -201,7 +203,7 @@ function writerOf(part: SftpPart, from: number): SinkWriter {
         ended = true;
       } catch (error) {
         const failure = error instanceof BackupError ? error : await part.failure(error);
-        await discard();
+        if (!(keep && isLost(failure))) await discard();
         throw failure;
       }
     },

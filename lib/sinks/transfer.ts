@@ -55,8 +55,8 @@ export async function transfer(
     if (verify && writer.readBack) {
       await verify({ name: `${to.name}${name}`, size: file.size, read: writer.readBack, close: async () => {} }).catch(
         async (error) => {
-          // What is wrong is not gone on with.
-          if (!options.signal?.aborted) await writer.abort();
+          // What is wrong is not gone on with; what could not be looked at may be right.
+          if (!options.signal?.aborted && error?.permanent !== false) await writer.abort();
           throw error;
         },
       );

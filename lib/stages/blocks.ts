@@ -30,7 +30,7 @@ export interface Block {
   slot: Slot;
 }
 
-/** The hashes of a complete group: what RSEncoder emits after the group's last block, before its parity. */
+/** The hashes of a complete group: what RSEncoder emits after the group's parity. */
 export interface GroupIndex {
   type: typeof RecordType.INDEX;
   group: number;

@@ -32,6 +32,8 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
   #found!: { resolve: (header: MergerHeader) => void; reject: (error: unknown) => void };
   readonly #record = Buffer.allocUnsafeSlow(FULL_RECORD);
   #have = 0;
+  /** The page that it begins with, once that is there; `null` where that is none of this file. */
+  #first: PageFields | null | undefined;
   #fileId: Buffer | undefined;
   #spool: Spool | undefined;
   #next = 0;
@@ -50,8 +52,19 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
     return !this.#wholeSoFar;
   }
 
-  protected override async accept(chunk: Buffer): Promise<void> {
+  protected override accept(chunk: Buffer): void | Promise<void> {
     if (this.#finished) return;
+    // A few bytes that complete nothing, from a sender that hands them over one by one.
+    if (this.#spool && this.#wholeSoFar && this.#have + chunk.length < this.#wanted()) {
+      const appended = this.#spool.append(chunk);
+      chunk.copy(this.#record, this.#have);
+      this.#have += chunk.length;
+      return appended;
+    }
+    return this.#accept(chunk);
+  }
+
+  async #accept(chunk: Buffer): Promise<void> {
     this.#spool ??= await Spool.create();
     await this.#spool.append(chunk);
     for (let at = 0; at < chunk.length && this.#wholeSoFar && !this.#finished; ) {
@@ -74,14 +87,17 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
   }
 
   #page(): PageFields | null {
+    if (this.#first !== undefined) return this.#first;
     const page = parsePage(this.#record.subarray(0, PAGE), false)?.fields;
-    return page?.major === 1 && (!this.#fileId || page.fileId.equals(this.#fileId)) ? page : null;
+    this.#first = page?.major === 1 && (!this.#fileId || page.fileId.equals(this.#fileId)) ? page : null;
+    return this.#first;
   }
 
   /** A whole record is there. @param rest what follows it */
   async #take(rest: Buffer): Promise<void> {
     const page = this.#page();
     this.#have = 0;
+    this.#first = undefined;
     if (page?.type === RecordType.HEADER) this.#header(page);
     // Blocks that come before their header wait for it.
     else if (!this.#fileId) this.#wholeSoFar = false;

@@ -1,7 +1,7 @@
 /** Parity: 16 rows for each block, and the outer parity blocks of each group (SPEC.md sections 2, 4 and 5). */
 import { crc32 } from 'node:zlib';
 import { type ErasureKernel, OuterParity, sharedKernel } from '../erasure/kernel/index.ts';
-import { indexLength, parityCount } from '../format/layout.ts';
+import { parityCount, writeIndex } from '../format/group.ts';
 import { GROUP, PARITY_ROWS, RecordType } from '../format/limits.ts';
 import { blockOf } from './blocker.ts';
 import { type Block, type Encoded, type SlotPool, takeSlot } from './blocks.ts';
@@ -13,8 +13,8 @@ export interface RSEncoderOptions {
 }
 
 /**
- * Takes `Block`s and emits them with parity rows; after the last of a group its `GroupIndex` (none in a file of one block) and its
- * parity blocks.
+ * Takes `Block`s and emits them with parity rows; after the last of a group its parity blocks and its `GroupIndex` (neither in a file of
+ * one block).
  *
  * Memory: 12 MB for the outer parity, allocated with the second block.
  * @see RSDecoder, the mirror
@@ -43,7 +43,7 @@ export class RSEncoder extends Stage<Block, Encoded> {
     if (!(block.final && block.sequence === 0)) (this.#outer ??= new OuterParity()).add(place, block.payload);
     const closes = block.final || place === GROUP - 1;
     await this.send(block);
-    if (closes && this.#outer) await this.#closeGroup(Math.floor(block.sequence / GROUP), this.#outer);
+    if (closes && this.#outer) await this.#closeGroup(Math.floor(block.sequence / GROUP), this.#outer, block.rowCrcs);
   }
 
   #addParityRows(block: Block): void {
@@ -53,11 +53,9 @@ export class RSEncoder extends Stage<Block, Encoded> {
     for (let r = k; r < k + PARITY_ROWS; r++) rowCrcs[r] = crc32(rows.subarray(r * rowLength, (r + 1) * rowLength));
   }
 
-  async #closeGroup(group: number, outer: OuterParity): Promise<void> {
+  async #closeGroup(group: number, outer: OuterParity, lastCrcs: Uint32Array): Promise<void> {
     const n = this.#hashes.length;
-    const head = Buffer.alloc(indexLength(0));
-    head.writeBigUInt64BE(BigInt(this.#bytes), 0);
-    await this.send({ type: RecordType.INDEX, group, body: Buffer.concat([head, ...this.#hashes]) });
+    let parityCrcs: Uint32Array | undefined;
     for (let j = 0; j < parityCount(n); j++) {
       const slot = takeSlot(this.#pool);
       const parity = outer.parity(j);
@@ -71,8 +69,12 @@ export class RSEncoder extends Stage<Block, Encoded> {
         this.#fileId,
       );
       this.#addParityRows(block);
+      this.#hashes.push(block.hash);
+      parityCrcs = block.rowCrcs;
       await this.send(block);
     }
+    const body = writeIndex({ payloadBytes: this.#bytes, hashes: this.#hashes, lastCrcs, parityCrcs });
+    await this.send({ type: RecordType.INDEX, group, body });
     outer.reset();
     this.#hashes = [];
     this.#bytes = 0;

@@ -42,6 +42,7 @@ const backup: BackupResult = {
   rows: 1,
   files: { count: 2, bytes: 2048 },
   skipped: [],
+  masked: [],
 };
 const seal: SealResult = { type: 'seal', ...written, input: 4096 };
 const health = { total: 1, good: 1, healed: 0 };
@@ -75,6 +76,12 @@ const restore: RestoreResult = {
   dryRun: false,
   entities: [{ name: 'Shop', inserted: 1, updated: 2, untouched: 3 }],
   files: { written: 1, unchanged: 2, incomplete: 0, skipped: 0, bytes: 3 },
+  drift: {
+    entities: [],
+    discarded: { columns: 0, values: 0, lossy: 0 },
+    migrations: { onlyInBackup: [], onlyInTarget: [] },
+  },
+  refused: null,
   report,
   losses: null,
   milliseconds: 65_000,
@@ -241,7 +248,7 @@ t.test('validate', async (t) => {
 t.test('restore', async (t) => {
   const { calls, library } = fakeLibrary();
   const argv =
-    'restore app.dbs --flush --dry-run --only Shop,Product --only Tag --except Log --allow-drift --allow-dangling --allow-triggers --with b.dbs';
+    'restore app.dbs --flush --dry-run --only Shop,Product --only Tag --except Log --allow-drift --allow-lossy --mask --allow-dangling --allow-triggers --with b.dbs';
   const { code, out } = await runFake(argv.split(' '), { library, env: { ...secret } });
   t.equal(code, 0);
   t.match(calls.restoreBackup?.[3], {
@@ -250,6 +257,8 @@ t.test('restore', async (t) => {
     only: ['Shop', 'Product', 'Tag'],
     except: ['Log'],
     allowDrift: true,
+    allowLossy: true,
+    mask: true,
     allowDangling: true,
     allowTriggers: true,
     with: ['b.dbs'],

@@ -3,8 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { bufferSource } from '../../lib/container/source.ts';
 import { DamageError, FormatError } from '../../lib/errors.ts';
-import { parityCount } from '../../lib/format/layout.ts';
+import { parityCount } from '../../lib/format/group.ts';
 import { blockShape } from '../../lib/format/page.ts';
 import { repairBackup } from '../../lib/repair.ts';
 import { corrupt, Random } from '../../lib/testkit/index.ts';
@@ -97,6 +98,42 @@ for (const layout of layouts) {
     t.equal(await whileLost(c.file, hurt, random, () => verdict(c, c.file)), 'healed', '2 blocks, and parity hurt');
     const partly = [...both([7]), random.pick(parity)];
     t.equal(await whileLost(c.file, partly, random, () => verdict(c, c.file)), 'healed', '1 block, and 1 parity');
+  });
+
+  t.test(`${layout}: the pages that nothing follows, and INDEX in their place`, async (t) => {
+    // One page of INDEX, and two.
+    for (const size of [MB12, 3 * 978_924 - 5000]) {
+      const c = await seal(layout, size);
+      const last = c.count - 1;
+      const copies = [c.place(DATA, 0, last), c.place(DATA, 1, last)];
+      const parity = c.place(PARITY, 0, 0);
+      const page = ({ at }: Placed, n = 0) => ({ at: at + 4096 * n, length: 4096 });
+      const indexes = [c.place(INDEX, 0, 0), c.place(INDEX, 1, 0)];
+      const pages = indexes[0]!.length / 4096;
+      t.equal(pages, size === MB12 ? 1 : 2, `${size} bytes: pages of INDEX`);
+      const { k, m, rowLength } = blockShape(c.lastLength)!;
+      const some = random.sample(40, k + m);
+      const rowsOf = (record: Placed, rows: number[]) => rows.map((r) => rowRange(record, r, rowLength));
+      // 16 rows in both, 12 more in each.
+      const gone = [...copies, parity].map((r) => page(r));
+      const hurt = copies.flatMap((r, i) => rowsOf(r, [...some.slice(0, 16), ...some.slice(16 + 12 * i, 28 + 12 * i)]));
+      const here = await whileLost(c.file, [...gone, ...hurt], random, () => restore(c, c.file));
+      t.ok(here.ok, `${size} bytes: the last block without a page that knows its rows: ${here.error?.message}`);
+      // 30 rows of block 0 in both copies: more than its own parity solves; most of them stand in what is left of the outer parity.
+      const wanted = random.sample(30, 255);
+      const block = [c.place(DATA, 0, 0), c.place(DATA, 1, 0)].flatMap((r) => wanted.map((n) => rowRange(r, n, 4096)));
+      const rest = random.sample(60, 255).map((n) => rowRange(parity, n, 4096));
+      const outer = await whileLost(c.file, [...block, page(parity), ...rest], random, () => restore(c, c.file));
+      t.ok(outer.ok, `${size} bytes: outer parity without its page: ${outer.error?.message}`);
+      const halves = indexes.map((r, i) => page(r, Math.min(i, pages - 1)));
+      if (pages > 1) {
+        const apart = await whileLost(c.file, [...gone, ...hurt, ...halves], random, () => restore(c, c.file));
+        t.ok(apart.ok, `${size} bytes: each page of INDEX from another copy: ${apart.error?.message}`);
+      }
+      const none = [...gone, ...hurt, ...indexes];
+      const { error } = await whileLost(c.file, none, random, () => restore(c, c.file));
+      t.ok(!error || lost(error).includes(last), `${size} bytes: without INDEX: ${error?.code ?? 'by the outer code'}`);
+    }
   });
 
   t.test(`${layout}: seeded damage`, async (t) => {
@@ -280,6 +317,42 @@ t.test('a large file: two groups, a delay line, damage in both groups at once', 
   t.ok(found.ok, `blocks ${blocks} rebuilt${found.error ? `: ${found.error.message}` : ''}`);
   t.equal(found.report?.rebuilt, 9);
   t.same(found.report?.copyA, { total: 130, good: 121, healed: 9 });
+});
+
+t.test('of a second copy only what is wanted is read', async (t) => {
+  const c = await seal('tandem', 3 * 978_924);
+  const folder = await mkdtemp(join(tmpdir(), 'dbs-with-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  let read = 0;
+  const { size, ...source } = bufferSource(c.file);
+  const second = {
+    ...source,
+    size,
+    read: (at: number, into: Buffer) => {
+      read += into.length;
+      return source.read(at, into);
+    },
+  };
+  t.ok((await restore(c, c.file, { with: [second] })).ok);
+  t.ok(read <= 3 * 4096, `of ${size} bytes ${read}, where nothing is damaged`);
+  // 40 rows of one block, in both copies: more than its parity and the outer parity's one block can do with a second block hurt as well.
+  const rows = random.sample(40, 200);
+  const hurt = [0, 1].flatMap((block) =>
+    [c.place(DATA, 0, block), c.place(DATA, 1, block)].flatMap((r) => rows.map((n) => rowRange(r, n, 4096))),
+  );
+  const spoilt = Buffer.from(c.file);
+  for (const { at, length } of hurt) random.fill(spoilt.subarray(at, at + length));
+  t.same(lost((await restore(c, spoilt)).error), [0, 1], 'alone it is lost');
+  read = 0;
+  t.ok((await restore(c, spoilt, { with: [second] })).ok);
+  t.ok(read < size / 4, `of ${size} bytes ${read}, where two blocks are`);
+  const path = join(folder, 'spoilt.dbs');
+  await writeFile(path, spoilt);
+  await repairBackup(path, { inPlace: true, with: [second] });
+  t.ok((await readFile(path)).equals(c.file), 'and repaired to what it was');
+  read = 0;
+  await validateBackup(c.file, undefined, { with: [second] });
+  t.ok(read >= size, 'validate looks at all of it');
 });
 
 t.test('split: either half alone, and each heals the other', async (t) => {

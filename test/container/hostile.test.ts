@@ -215,6 +215,30 @@ for (const layout of layouts) {
     }
   });
 
+  t.test(`${layout}: an INDEX that lies`, async (t) => {
+    const c = await seal(layout, MB12);
+    const indexes = c.records.filter((r) => r.type === INDEX);
+    const last = c.count - 1;
+    const pages = [c.place(DATA, 0, last), c.place(DATA, 1, last), c.place(PARITY, 0, 0)];
+    const lies: [string, (body: Buffer) => Buffer][] = [
+      ['other hashes', (b) => Buffer.concat([b.subarray(0, 8), random.bytes(96), b.subarray(104)])],
+      ['other tables', (b) => Buffer.concat([b.subarray(0, 104), random.bytes(b.length - 104)])],
+      ['nothing but noise', (b) => random.bytes(b.length)],
+      ['zeros', (b) => Buffer.alloc(b.length)],
+      ['a table that is too short', (b) => b.subarray(0, b.length - 4)],
+      ['nothing', () => Buffer.alloc(0)],
+    ];
+    for (const [what, change] of lies) {
+      const file = Buffer.from(c.file);
+      for (const r of indexes) forgeBody(file, r, change);
+      const { error } = await attempt(t, c, file, `INDEX with ${what}`);
+      t.equal(error, undefined, `${what}: nobody needs it`);
+      // Where it is the only witness left it must be right, or nothing comes out.
+      for (const r of pages) random.fill(file.subarray(r.at, r.at + PAGE));
+      await attempt(t, c, file, `INDEX with ${what}, and no other page`);
+    }
+  });
+
   t.test(`${layout}: records that contradict each other`, async (t) => {
     const c = await seal(layout, MB12);
     const a = c.place(DATA, 0, 0);

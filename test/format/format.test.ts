@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t, { type Test as Tap } from 'tap';
 import { Codec, FrameType, padBody, readFooter, readFrameHead, writeFrame } from '../../lib/format/frame.ts';
+import { parityCount } from '../../lib/format/group.ts';
 import { readCore, readEnd, readHeader, writeCore, writeEnd, writeHeaderUnsigned } from '../../lib/format/header.ts';
 import {
   closeSlot,
@@ -12,7 +13,7 @@ import {
   readSlot,
   recipientSlotHead,
 } from '../../lib/format/key-slot.ts';
-import { countOf, parityCount } from '../../lib/format/layout.ts';
+import { countOf } from '../../lib/format/layout.ts';
 import type { LayoutName } from '../../lib/format/limits.ts';
 import { blockShape, bodyPages, type PageFields, pageIntact, readPage, writePage } from '../../lib/format/page.ts';
 import { readTocPage, type TocEntry, TocPage } from '../../lib/format/toc.ts';

@@ -1,8 +1,13 @@
 /** Snapshots under fire, connections that die, locks, missing rights, and what each of them says. */
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
+import { createBackup } from '../../lib/backup.ts';
+import { exitCodeOf } from '../../lib/cli/exit-codes.ts';
 import type { BackupItem } from '../../lib/format/items.ts';
 import { driverFor } from '../../lib/orm/drivers/index.ts';
 import type { MysqlTable } from '../../lib/orm/drivers/mysql-catalog.ts';
@@ -169,6 +174,31 @@ t.test('a connection that dies while rows are read', async (t) => {
   const error = await failure(work);
   t.match(error, { code: 'ERR_SOURCE_CONNECTION', message: /lost.*backup again/s });
   clean(t, error);
+});
+
+t.test('a backup that dies midway leaves no file', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'dbs-my-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const kdf = { memoryKiB: 8192, iterations: 1, parallelism: 1 };
+  const grow = "INSERT INTO many (v) SELECT REPEAT('x', 4000) FROM many";
+  const from = await openDatabase([MANY.replace('200', '4000'), SEED, grow, grow, grow, grow], tables('many'));
+  for (const [how, code] of [
+    ['KILL', 'ERR_SOURCE_CONNECTION'],
+    ['KILL QUERY', 'ERR_SOURCE_TIMEOUT'],
+  ] as const) {
+    let over = false;
+    const backup = failure(createBackup(from, 'x', { output: join(folder, 'app.dbs'), kdf })).finally(() => {
+      over = true;
+    });
+    await withDatabase(root, async (db) => {
+      const running = `SELECT ID FROM information_schema.PROCESSLIST WHERE DB = '${from.name}' AND INFO LIKE 'SELECT CAST(\`id%'`;
+      while (!over) for (const [id] of await db.all(running)) await db.run(`${how} ${id}`).catch(() => {});
+    });
+    const error = await backup;
+    t.match(error, { name: 'SourceError', code });
+    t.equal(exitCodeOf(error), 1);
+    t.same(readdirSync(folder), [], 'neither under its name nor under another');
+  }
 });
 
 t.test('a connection that dies while rows are written: nothing changed', async (t) => {

@@ -1,9 +1,14 @@
 /** What can go wrong with a PostgreSQL server: each failure has a name, says what to do, and leaves nothing behind. */
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import t from 'tap';
+import { createBackup } from '../../lib/backup.ts';
+import { exitCodeOf } from '../../lib/cli/exit-codes.ts';
 import type { BackupItem } from '../../lib/format/items.ts';
 import { driverFor } from '../../lib/orm/drivers/index.ts';
 import { requireVersion } from '../../lib/orm/drivers/postgresql-catalog.ts';
@@ -204,6 +209,39 @@ if (ready) {
     await reader.close();
     for (let i = 0; i < 50 && (await query(from, connections))[0]![0] !== '0'; i++) await setTimeout(100);
     t.same(await query(from, connections), [['0']], 'no connection is left behind');
+  });
+
+  t.test('a backup that dies midway leaves no file', async (t) => {
+    const [from] = await twins(entities, DDL);
+    await exec(from, 'INSERT INTO item (x) SELECT repeat(md5(i::text), 300) FROM generate_series(1, 6000) AS i');
+    const folder = mkdtempSync(join(tmpdir(), 'dbs-pg-'));
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+    const kdf = { memoryKiB: 8192, iterations: 1, parallelism: 1 };
+    for (const [what, code] of [
+      ['terminate', 'ERR_SOURCE_CONNECTION'],
+      ['cancel', 'ERR_SOURCE_TIMEOUT'],
+    ] as const) {
+      let over = false;
+      const backup = failure(createBackup(from, 'x', { output: join(folder, 'app.dbs'), kdf })).finally(() => {
+        over = true;
+      });
+      while (!over)
+        await query(
+          from,
+          `SELECT pg_${what}_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ '^COPY' AND state = 'active'`,
+        );
+      const error = await backup;
+      t.match(error, { name: 'SourceError', code });
+      t.equal(exitCodeOf(error), 1);
+      t.same(readdirSync(folder), [], 'neither under its name nor under another');
+    }
+    await exec(from, `ALTER DATABASE ${from.database} SET statement_timeout = 20`);
+    t.equal(
+      (await createBackup(from, 'x', { output: join(folder, 'app.dbs'), kdf })).rows,
+      6000,
+      "the app's own statement_timeout does not end it",
+    );
+    await exec(from, `ALTER DATABASE ${from.database} RESET ALL`);
   });
 
   t.test('no server, no entry, no such database: and no password in any of it', async (t) => {

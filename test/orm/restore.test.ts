@@ -1,4 +1,7 @@
 /** What a restore does to a database that is not empty, and everything that makes it refuse. */
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import t from 'tap';
@@ -240,7 +243,7 @@ t.test('what messages say', async (t) => {
     facts: { drift: [{ table: 'post', column: 'title', kind: 'dropped' }] },
   });
   const allowed = await restore(drift, list, { allowDrift: true });
-  t.same(allowed.drift, [{ table: 'post', entities: ['Post'], column: 'title', kind: 'dropped' }]);
+  t.same(allowed.drift, [{ table: 'post', entities: ['Post'], column: 'title', kind: 'dropped', values: 2 }]);
   const row = await failure(
     restore(
       await database(
@@ -312,6 +315,25 @@ t.test('a target that cannot be written', async (t) => {
   await t.rejects(pipeline(createRowSource(source), createRowTarget([target, source])), {
     code: 'ERR_CONFIG_SEVERAL_DATABASES',
   });
+});
+
+t.test('a database file that this user may not write', { skip: !process.seteuid && 'POSIX only' }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'dbs-rights-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const target = await openOrm(entities, { schema: false, file: join(folder, 'app.sqlite') });
+  t.teardown(() => target.close(true));
+  await exec(target, ...DDL);
+  const before = await dump(target);
+  const list = await items(source);
+  const root = process.geteuid!() === 0;
+  chmodSync(target.file, 0o444);
+  chmodSync(folder, 0o755);
+  // Root may write everything: for a moment, somebody else.
+  if (root) process.seteuid!(65534);
+  const error = await failure(restore(target, list)).finally(() => root && process.seteuid!(0));
+  t.match(error, { code: 'ERR_RESTORE_READ_ONLY', message: /may not write to .*app\.sqlite.*Nothing was changed/ });
+  chmodSync(target.file, 0o644);
+  t.same(await dump(target), before);
 });
 
 t.test('what the modules report, in our words', async (t) => {

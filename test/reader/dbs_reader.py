@@ -276,7 +276,8 @@ def order(layout, count, last):
 
     def index(copy, g, n):
         if count > 1:
-            put(INDEX, copy, g, ceil(8 + 32 * n, BODY) * PAGE)
+            rows = shape(last if g * GROUP + n == count else FULL)[1] + 16
+            put(INDEX, copy, g, ceil(8 + 32 * (n + parities(n)) + 4 * (rows + 255 * (n > 1)), BODY) * PAGE)
 
     def late(i):  # B'(i)
         data(1, i)
@@ -290,9 +291,9 @@ def order(layout, count, last):
                 data(copy, i)
                 if layout == 0 and i >= 16:
                     late(i - 16)
-            index(copy, g, n)
             for j in range(parities(n)):
                 put(PARITY, copy, 256 * g + j, 1 << 20)
+            index(copy, g, n)
         put(END, copy, count)
     if layout != 2:
         for i in range(0 if layout else max(0, count - 16), count):
@@ -386,8 +387,8 @@ class Container:
                     self.bodies[p.type].append((p.seq, body))
         ends = [struct.unpack_from('>QQ', body) for _, body in self.bodies[END]]
         ends += [(p.seq + 1, p.seq * FULL + p.L) for p in before if p.type == DATA and p.flags & 1]
-        ends += [(g * GROUP + len(body) // 32, g * GROUP * FULL + int.from_bytes(body[:8], 'big'))
-                 for g, body in sorted(self.bodies[INDEX], reverse=True)]
+        totals = [(g, int.from_bytes(body[:8], 'big')) for g, body in self.bodies[INDEX]]
+        ends += [(g * GROUP + ceil(total, FULL), g * GROUP * FULL + total) for g, total in sorted(totals, reverse=True)]
         # not authenticated yet: it must at least be possible
         ends = [(n, total) for n, total in ends if n <= len(self.data) // PAGE and 21 <= total - (n - 1) * FULL <= FULL]
         if not ends:
@@ -396,8 +397,15 @@ class Container:
         # a file of one block has no INDEX and no following page, but the chain in END is a hash of the block's hash
         self.chains = {body[24:56] for _, body in self.bodies[END]} if self.count == 1 else set()
         for g, body in self.bodies[INDEX]:
-            for i in range(len(body) // 32):
-                self.hashes[DATA, g * GROUP + i].add(body[8 + 32 * i:40 + 32 * i])
+            n = min(GROUP, max(0, self.count - g * GROUP))
+            keys = [(DATA, g * GROUP + i) for i in range(n)] + [(PARITY, 256 * g + j) for j in range(parities(n))]
+            for i, key in enumerate(keys):
+                self.hashes[key].add(body[8 + 32 * i:40 + 32 * i])
+            at = 8 + 32 * len(keys)
+            for key in keys[n - 1:n] + keys[n:][-1:]:  # the row tables of the last block and of the last parity block
+                rows = shape(self.last if key == (DATA, self.count - 1) else FULL)[1] + 16
+                self.tables[key].add(body[at:at + 4 * rows])
+                at += 4 * rows
         for p in before:  # the copies of "the previous block"
             if p.type == DATA or p.seq % 256:
                 key = (p.type, p.seq - 1)

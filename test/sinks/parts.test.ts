@@ -25,7 +25,8 @@ t.test('10,000 parts hold what the settings promise', async (t) => {
   t.equal(partSizeOf(2000, 8 * MiB), 8 * MiB);
   t.equal(partSizeOf(2001, 8 * MiB), 16 * MiB);
   t.equal(partSizeOf(10_000, 8 * MiB), 1024 * MiB);
-  t.ok(capacity(8 * MiB) > 2.9 * TiB, `${capacity(8 * MiB) / TiB} TiB with the default`);
+  t.equal(partSizeOf(10_000, 64 * MiB), 1024 * MiB, 'and no more: it is held in memory');
+  t.ok(capacity(5 * MiB) > 1.8 * TiB, `${capacity(5 * MiB) / TiB} TiB with the default`);
   t.ok(capacity(64 * MiB) > 5.8 * TiB, `${capacity(64 * MiB) / TiB} TiB with 64 MiB`);
 });
 

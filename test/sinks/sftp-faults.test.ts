@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import t, { type Test } from 'tap';
 import { bufferSource } from '../../lib/container/source.ts';
 import { BackupError, SinkError } from '../../lib/errors.ts';
-import type { SessionOptions } from '../../lib/sinks/sftp/session.ts';
+import type { SessionOptions } from '../../lib/sinks/sftp/options.ts';
 import type { SshTarget } from '../../lib/sinks/sftp/targets.ts';
 import { parseSftpUrl } from '../../lib/sinks/sftp/url.ts';
 import { SftpDestination } from '../../lib/sinks/sftp.ts';
@@ -118,6 +118,35 @@ t.test('the line is cut at every request of a reader and of a list', async (t) =
     await place.close();
     if (cuts < at) t.ok(cuts > 5, `${cuts} places`);
   }
+});
+
+t.test('several readers of one file, with others in between: all read what is there', async (t) => {
+  const seed = process.env.DBS_TEST_SEED ?? String(Date.now());
+  t.comment(`DBS_TEST_SEED=${seed}`);
+  const random = new Random(seed);
+  const server = await startDouble(t);
+  const bytes = random.bytes(3_000_000);
+  server.files.set('/backups/a.dbs', bytes);
+  const source = await destination(t, server.target).open('a.dbs');
+  const next = [0, 700_000, 1_500_000, 2_900_000];
+  let wrong = 0;
+  const read = async (offset: number, length: number) => {
+    const into = Buffer.alloc(length);
+    const have = await source.read(offset, into);
+    if (!into.subarray(0, have).equals(bytes.subarray(offset, offset + length))) wrong++;
+  };
+  for (let round = 0; round < 60; round++) {
+    const reads = Array.from({ length: random.between(1, 4) }, () => {
+      const length = random.pick([1, 4096, 100_000, random.between(0, 300_000)]);
+      if (random.below(4) === 0) return read(random.below(bytes.length + 10), length);
+      const line = random.below(next.length);
+      next[line]! += length;
+      return read(next[line]! - length, length);
+    });
+    await Promise.all(reads);
+  }
+  t.equal(wrong, 0);
+  await source.close();
 });
 
 t.test('a file that is replaced while the line is down is not gone on with', async (t) => {
@@ -341,4 +370,15 @@ t.test('an upload goes on in a later run, and only on what is its own', async (t
   t.equal(server.files.size, 0, 'what does not verify is not gone on with');
   await transfer(file, place, 'a.dbs');
   t.ok(server.files.get('/backups/a.dbs')!.equals(bytes));
+
+  for (const kind of ['READ', 'FSTAT', 'RENAME']) {
+    server.files.clear();
+    let seen = 0;
+    // The first FSTAT is of the part that is opened.
+    server.fault = (request) => (request.kind === kind && ++seen > (kind === 'FSTAT' ? 1 : 0) ? 'cut' : undefined);
+    await t.rejects(transfer(file, place, 'a.dbs'), { code: 'ERR_SSH_CONNECTION' });
+    server.fault = () => undefined;
+    t.strictSame([...server.files.keys()], [part], `${kind}: the part stays`);
+    t.ok((await transfer(file, place, 'a.dbs')).resumed > 2 ** 20, `${kind}: and is gone on with`);
+  }
 });

@@ -28,7 +28,8 @@ import {
   transfer,
   validateBackup,
 } from '../../lib/index.ts';
-import type { SessionOptions } from '../../lib/sinks/sftp/session.ts';
+import { loadClient } from '../../lib/sinks/sftp/connection.ts';
+import type { SessionOptions } from '../../lib/sinks/sftp/options.ts';
 import { parseSftpUrl } from '../../lib/sinks/sftp/url.ts';
 import { SftpDestination } from '../../lib/sinks/sftp.ts';
 import { Random, sinkConformance } from '../../lib/testkit/index.ts';
@@ -177,7 +178,7 @@ suite('logging in with keys', async (t) => {
   if (SSH_AUTH_SOCK) process.env.SSH_AUTH_SOCK = SSH_AUTH_SOCK;
   agent.kill();
   await gone;
-  await t.rejects(by(join(dir, 'agent')), { code: /ERR_SSH_(AGENT|AUTH)/ });
+  await t.rejects(by(join(dir, 'agent')), { code: 'ERR_SSH_AGENT' });
 });
 
 suite('backups: written, read, healed and copied over SFTP', async (t) => {
@@ -323,6 +324,14 @@ t.test('URLs', async (t) => {
   }
 });
 
+t.test('the package is missing', async (t) => {
+  const load = () => import('no-such-package' as string);
+  await t.rejects(loadClient(load), {
+    code: 'ERR_CONFIG_PACKAGE_MISSING',
+    message: /npm install ssh2-sftp-client/,
+  });
+});
+
 t.test('settings', async (t) => {
   const good = { host: 'h', username: 'u', remoteDir: '/b', agent: true };
   t.strictSame(checkSshTargets({ nas: good, 'b.2': { ...good, port: 2222, agent: '/sock' } }, 'sshTargets').nas, good);
@@ -363,4 +372,17 @@ t.test('settings', async (t) => {
     refused(change, { code: 'ERR_CONFIG_INVALID_OPTION' });
   for (const value of [null, [], 'nas', { 'a b': good }, { nas: null }, { nas: [] }])
     t.match(thrown(value), { code: 'ERR_CONFIG_INVALID_OPTION' });
+});
+
+t.test('docs/sftp.md: its settings are right, and all there are', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/sftp.md'), 'utf8');
+  const [, block] = /const sshTargets = (\{[\s\S]*?\n\});/.exec(page)!;
+  t.ok(checkSshTargets(new Function(`return ${block}`)(), 'sshTargets').office);
+  const rows = [...page.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].flatMap(([, names]) => names!.match(/\w+/g)!);
+  try {
+    checkSshTargets({ nas: { nothing: 1 } }, 'sshTargets');
+  } catch (error) {
+    t.strictSame(rows.sort(), [...(error as { facts: { known: string[] } }).facts.known].sort());
+  }
+  t.equal(rows.length, 12);
 });

@@ -245,8 +245,8 @@ t.test('RSEncoder and RSDecoder', async (t) => {
   const { segments, encoded } = await encodedOf([FULL_PAYLOAD, FULL_PAYLOAD, 300_000]);
   t.same(
     encoded.map((e) => e.type),
-    [2, 2, 2, 4, 3],
-    'data, then the index, then the outer parity',
+    [2, 2, 2, 3, 4],
+    'data, then the outer parity, then the index',
   );
   for (const block of encoded.filter(isBlock)) {
     const { rows, k, rowLength, rowCrcs } = block;
@@ -264,14 +264,20 @@ t.test('RSEncoder and RSDecoder', async (t) => {
     );
   }
   const index = encoded.find((e): e is GroupIndex => e.type === 4)!;
-  const hashes = encoded.filter((e): e is Block => e.type === 2).map((b) => b.hash);
+  const hashes = encoded.filter(isBlock).map((b) => b.hash);
+  const crcs = encoded
+    .filter(isBlock)
+    .slice(-2)
+    .flatMap((b) => [...b.rowCrcs]);
+  const tables = Buffer.alloc(4 * crcs.length);
+  crcs.forEach((crc, r) => void tables.writeUInt32BE(crc, 4 * r));
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64BE(BigInt(2 * FULL_PAYLOAD + 300_000));
   t.ok(
-    index.group === 0 && index.body.equals(Buffer.concat([bytes, ...hashes])),
-    'the index: payload bytes, then every hash',
+    index.group === 0 && index.body.equals(Buffer.concat([bytes, ...hashes, tables])),
+    'the index: payload bytes, every hash, row CRCs of the last block and of the parity',
   );
-  const parity = encoded.at(-1) as Block;
+  const parity = encoded.at(-2) as Block;
   t.same([parity.sequence, parity.final, parity.payload.length], [0, false, FULL_PAYLOAD]);
   for (const at of [0, 299_999, 300_000, FULL_PAYLOAD - 1]) {
     const column = Uint8Array.from(segments, (s) => s.payload[at] ?? 0);

@@ -2,13 +2,14 @@ import type { Command } from 'commander';
 import type { BackupConfig } from '../../settings.ts';
 import type { WriteResult } from '../../types.ts';
 import { ExitCode } from '../exit-codes.ts';
+import { type MaskFlags, maskOf, maskOptions } from '../mask.ts';
 import { appOptions, example, sealingOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
 import { type SealingFlags, sealing } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, type Session, stdoutForData } from '../session.ts';
 import { backupSummary } from '../summary.ts';
 import { usage } from '../usage.ts';
 
-type Options = AppFlags & WriteFlags & SealingFlags;
+type Options = AppFlags & WriteFlags & SealingFlags & MaskFlags;
 
 /** `dbs backup FILE` */
 export function backupCommand(program: Command, run: Runner): void {
@@ -24,7 +25,7 @@ export function backupCommand(program: Command, run: Runner): void {
         'dbs backup - --passphrase-file secret | ssh host "cat > app.dbs"',
       ),
     );
-  writeOptions(sealingOptions(appOptions(command))).action(run(backup));
+  writeOptions(sealingOptions(appOptions(maskOptions(command)))).action(run(backup));
 }
 
 async function backup(session: Session, file: string | undefined, options: Options): Promise<ExitCode> {
@@ -41,6 +42,7 @@ async function backup(session: Session, file: string | undefined, options: Optio
       ...(options.to ? { outputs: options.to } : {}),
       ...(ctx.env.DBS_PREFIX ? { prefix: ctx.env.DBS_PREFIX } : {}),
       ...writeFlags(options),
+      ...maskOf(ctx, options),
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
       signal: ctx.signal,
       onEvent: out.event,

@@ -1,17 +1,19 @@
 import type { Command } from 'commander';
 import type { BackupConfig } from '../../settings.ts';
 import { ExitCode } from '../exit-codes.ts';
+import { type MaskFlags, maskOf, maskOptions } from '../mask.ts';
 import { appOptions, example, list, openingOptions, withOption } from '../options.ts';
 import { type OpeningFlags, opening } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 import { incompleteFiles, restoreSummary } from '../summary.ts';
 
-interface Options extends AppFlags, OpeningFlags {
+interface Options extends AppFlags, OpeningFlags, MaskFlags {
   flush?: boolean;
   dryRun?: boolean;
   only?: string[];
   except?: string[];
   allowDrift?: boolean;
+  allowLossy?: boolean;
   allowDangling?: boolean;
   allowTriggers?: boolean;
   salvage?: boolean;
@@ -28,17 +30,18 @@ export function restoreCommand(program: Command, run: Runner): void {
     .option('--dry-run', 'do everything, then undo it: says whether it would work')
     .option('--only <names>', 'only these entities or tables, separated by commas', list)
     .option('--except <names>', 'all but these', list)
-    .option('--allow-drift', 'go on although the target lacks columns of the backup')
+    .option('--allow-drift', 'go on although the target lacks columns of the backup, or its types hold less')
+    .option('--allow-lossy', 'of that, conversions only: into another kind of database, digits may get lost')
     .option('--allow-dangling', 'accept rows that refer to rows which are not there')
     .option('--allow-triggers', 'MariaDB, MySQL: let triggers fire for restored rows (they cannot be switched off)')
     .option('--salvage', 'beyond repair: restore what is intact, into an empty target, and say what is lost')
     .addHelpText('after', example('dbs restore app.dbs --dry-run', 'dbs restore app.dbs --flush'));
-  openingOptions(appOptions(withOption(command))).action(run(restore));
+  openingOptions(appOptions(withOption(maskOptions(command)))).action(run(restore));
 }
 
 async function restore(session: Session, file: string, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
-  const { flush, dryRun, only, except, allowDrift, allowDangling, allowTriggers, salvage } = options;
+  const { flush, dryRun, only, except, allowDrift, allowLossy, allowDangling, allowTriggers, salvage } = options;
   const source = sourceOf(session, file);
   const keys = await opening(ctx, options, { stdinTaken: file === '-' });
   const library = await ctx.library();
@@ -53,11 +56,14 @@ async function restore(session: Session, file: string, options: Options): Promis
       ...(only ? { only } : {}),
       ...(except ? { except } : {}),
       ...(allowDrift ? { allowDrift } : {}),
+      ...(allowLossy ? { allowLossy } : {}),
+      ...maskOf(ctx, options),
       ...(allowDangling ? { allowDangling } : {}),
       ...(allowTriggers ? { allowTriggers } : {}),
       ...(salvage ? { salvage } : {}),
     });
     out.result(result, restoreSummary(result, file));
+    if (result.refused) return ExitCode.SCHEMA_MISMATCH;
     if (result.losses) return ExitCode.SALVAGED;
     if (result.healed) return ExitCode.HEALED;
     return incompleteFiles(result) ? ExitCode.SKIPPED : ExitCode.OK;

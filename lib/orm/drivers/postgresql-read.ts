@@ -8,6 +8,7 @@ import { isUtf8 } from 'node:buffer';
 import { SourceError } from '../../errors.ts';
 import type { TableSchema } from '../../format/items.ts';
 import type { ReadOptions, RowBatch } from '../driver.ts';
+import { MAX_LINE, rowTooLarge } from '../row-limit.ts';
 import type { PgTable } from './postgresql-catalog.ts';
 import type { PgConnection } from './postgresql-connection.ts';
 import { NOT_UTF8 } from './postgresql-errors.ts';
@@ -25,8 +26,6 @@ const HEX = Buffer.from('0123456789abcdef');
 const PIECE = 1 << 14;
 /** A larger buffer is handed over instead of copied, and not kept. */
 const KEEP = 1 << 20;
-/** A restore parses a row as one JavaScript string. */
-const MAX_LINE = (512 << 20) - 64;
 
 /** A cell's text in COPY's text format, as JSON lines. Memory: one batch, or twice the largest row. */
 export class CopyToJson {
@@ -214,7 +213,7 @@ export async function* readRows(
       for (const batch of rows.push(chunk)) yield check(batch);
     }
   } catch (error) {
-    throw error instanceof RangeError ? tooLarge(table.table) : error;
+    throw error instanceof RangeError ? rowTooLarge(table.table) : error;
   }
   const last = rows.end();
   if (last) yield check(last);
@@ -224,12 +223,4 @@ function badText(table: string): SourceError {
   return new SourceError('ERR_SOURCE_TEXT_ENCODING', `Cannot read the table "${table}": ${NOT_UTF8}`, {
     facts: { table },
   });
-}
-
-function tooLarge(table: string): SourceError {
-  return new SourceError(
-    'ERR_SOURCE_ROW_TOO_LARGE',
-    `A row of the table "${table}" is larger than 512 MiB as text, and could not be restored. Store such values as files, or exclude the field.`,
-    { facts: { table } },
-  );
 }

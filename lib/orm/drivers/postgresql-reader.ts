@@ -55,10 +55,15 @@ export class PgReader implements SnapshotReader {
   async describe(refs: TableRef[]): Promise<PgTable[][]> {
     try {
       await this.#searchPath(this.#path);
+      // The app's own time limit is for its short queries; LOCAL, as a connection pooler may give the session to others.
+      if (!this.#began) await this.#db.exec('BEGIN READ ONLY; SET LOCAL statement_timeout = 0');
       const before = await findRelations(this.#db, refs, this.#schema);
       const tables = before.flat().filter(({ kind }) => kind === 'r' || kind === 'p');
       await this.#requireRights(tables.map(({ oid }) => oid));
-      if (!this.#began) await this.#begin();
+      if (!this.#began) {
+        await this.#db.exec('COMMIT');
+        await this.#begin();
+      }
       // Before the snapshot: a TRUNCATE or a rewrite that came between would show empty tables in it.
       if (tables.length) {
         const names = tables.map((one) => only({ ...one, partitioned: one.kind === 'p' }));

@@ -8,12 +8,16 @@ import { FormatError, RestoreError } from '../../errors.ts';
 import type { Cell, EntityCounts, TablePlan, TableWriter } from '../driver.ts';
 import type { PgTable } from './postgresql-catalog.ts';
 import type { PgConnection } from './postgresql-connection.ts';
+import type { CopyIn } from './postgresql-copy-in.ts';
 import { clashOf, copyLine, isClash, restoreError } from './postgresql-errors.ts';
+import { jsonToCopy } from './postgresql-json-copy.ts';
 import { clashError, type MergeContext, mergeRows } from './postgresql-merge.ts';
 import { list, only, qualified } from './postgresql-sql.ts';
 
 /** Characters that are sent at once. */
 const CHUNK = 1 << 16;
+/** Bytes of lines that are turned at once, at most. */
+const LINES = 4 << 20;
 /** Longer texts are sent in pieces: their escaped form never exists as a whole. */
 const PIECE = 1 << 20;
 const SPECIAL = /[\\\n\r\t]/;
@@ -33,6 +37,7 @@ export class PgTableWriter implements TableWriter {
   /** Positions of the cells that are written, and the target's columns for them. */
   readonly #cells: number[] = [];
   readonly #columns: string[] = [];
+  readonly #written: boolean[];
   /** Where the COPY goes. */
   readonly #into: string;
   #staged = false;
@@ -49,6 +54,7 @@ export class PgTableWriter implements TableWriter {
       this.#cells.push(i);
       this.#columns.push(column);
     });
+    this.#written = plan.columns.map((column) => column !== null);
     this.#into = before ? `pg_temp."dbs_rows_${plan.source.stream}"` : qualified(this.#target);
     const keys = this.#target.primaryKey;
     if (before && (!keys.length || keys.some((key) => !this.#columns.includes(key)))) throw noKey(plan);
@@ -69,7 +75,22 @@ export class PgTableWriter implements TableWriter {
     }
   }
 
-  async #write(rows: Cell[][]): Promise<void> {
+  async writeLines(lines: Buffer, count: number): Promise<boolean> {
+    if (!this.#columns.length || lines.length > LINES) return false;
+    const text = jsonToCopy(lines, count, this.#written);
+    if (!text) return false;
+    try {
+      const copy = await this.#open();
+      this.#rows += count;
+      for (let at = 0; at < text.length; at += CHUNK) await copy.write(text.subarray(at, at + CHUNK));
+      return true;
+    } catch (error) {
+      throw restoreError(error, `write the table "${this.#target.table}"`, { table: this.#target.table });
+    }
+  }
+
+  /** The COPY that rows go into. */
+  async #open(): Promise<CopyIn> {
     if (this.before && !this.#staged) {
       await this.#db.exec(
         `CREATE TEMPORARY TABLE ${this.#into.slice('pg_temp.'.length)} ON COMMIT DROP AS SELECT ${list(this.#columns)} FROM ${qualified(this.#target)} WITH NO DATA`,
@@ -77,9 +98,13 @@ export class PgTableWriter implements TableWriter {
       this.#staged = true;
     }
     const base = this.#rows;
-    const copy = await this.#db.copyIn(`COPY ${this.#into} (${list(this.#columns)}) FROM STDIN`, (error) =>
+    return this.#db.copyIn(`COPY ${this.#into} (${list(this.#columns)}) FROM STDIN`, (error) =>
       this.#refused(error, base),
     );
+  }
+
+  async #write(rows: Cell[][]): Promise<void> {
+    const copy = await this.#open();
     let text = '';
     for (const row of rows) {
       if (row.length !== this.#plan.columns.length) throw wrongLength(this.#plan, row.length);

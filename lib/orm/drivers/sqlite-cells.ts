@@ -46,8 +46,11 @@ export function decodeCell(cell: Cell, flavour: SqliteFlavour, at: number, value
   } else if (kind === 'r') {
     if (!REAL.test(text)) throw bad('a real number out of form');
     values[at] = Number(text);
-    // The module sqlite3 binds whole numbers as INTEGER.
-    if (flavour === 'sqlite3') forms[at] = 'CAST(? AS REAL)';
+    if (flavour === 'sqlite3') {
+      // It binds whole numbers as INTEGER, of which none is -0.
+      forms[at] = 'CAST(? AS REAL)';
+      if (Object.is(values[at], -0)) values[at] = '-0.0';
+    }
   } else if (kind === 'b' || kind === 't') {
     if (!BASE64.test(text)) throw bad('base64 out of form');
     values[at] = Buffer.from(text, 'base64');

@@ -19,6 +19,13 @@ export interface SqliteStatement {
   free?(): Promise<void>;
 }
 
+/** A prepared read, for a statement that is run many times. */
+export interface SqliteQuery {
+  /** As `SqliteHandle.all`. */
+  all(params: Bind[]): unknown[][] | Promise<unknown[][]>;
+  free?(): Promise<void>;
+}
+
 /** One open connection. At most one `scan` at a time, and nothing else meanwhile. */
 export interface SqliteHandle {
   readonly flavour: SqliteFlavour;
@@ -28,6 +35,7 @@ export interface SqliteHandle {
   /** Rows one after another. Memory: one row (up to 4 with libsql). Leaving the loop early resets the statement. */
   scan(sql: string): Iterable<unknown[]> | AsyncIterable<unknown[]>;
   prepare(sql: string): SqliteStatement;
+  query(sql: string): SqliteQuery | Promise<SqliteQuery>;
   close(): void | Promise<void>;
 }
 
@@ -77,8 +85,12 @@ export class SyncSqliteHandle implements SqliteHandle {
   }
 
   all(sql: string, params: Bind[] = []): unknown[][] {
+    return this.query(sql).all(params);
+  }
+
+  query(sql: string): { all(params: Bind[]): unknown[][] } {
     const rows = this.#reading(sql, false);
-    return this.#arrays(this.flavour === 'node:sqlite' ? rows.all(...params) : rows.all(params));
+    return { all: (params) => this.#arrays(this.flavour === 'node:sqlite' ? rows.all(...params) : rows.all(params)) };
   }
 
   *scan(sql: string): Generator<unknown[]> {

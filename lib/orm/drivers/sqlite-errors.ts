@@ -1,4 +1,6 @@
 /** What SQLite's modules throw, as this library's errors. The native error stays as `cause`. */
+import { accessSync, closeSync, constants, openSync } from 'node:fs';
+import { dirname, isAbsolute } from 'node:path';
 import { BackupError, RestoreError, SourceError } from '../../errors.ts';
 
 /** The primary result code, whichever way the module reports it. */
@@ -61,6 +63,44 @@ export function sourceError(error: unknown, doing: string): BackupError {
   return at('ERR_SOURCE_DATABASE', `Cannot ${doing}: ${text(error)}.`);
 }
 
+/**
+ * Which right on the file or its folder is missing, where that is why SQLite refuses to write.
+ *
+ * @param file an absolute path; anything else is no file
+ */
+export function rightsError(error: unknown, file: string): RestoreError | undefined {
+  const code = resultCode(error);
+  const refused = code === 8 || code === 14 || code === 10 || /unable to open/i.test(text(error));
+  if (!refused || !isAbsolute(file)) return undefined;
+  const folder = dirname(file);
+  const missing = isWritable(file) ? [] : [`write to ${file}`];
+  if (!mayAdd(folder)) missing.push(`add files to ${folder}, where SQLite keeps its journal`);
+  if (!missing.length) return undefined;
+  return new RestoreError(
+    'ERR_RESTORE_READ_ONLY',
+    `The database cannot be written: this user (uid ${process.geteuid?.() ?? '?'}) may not ${missing.join(', nor ')}. Give it that right (chmod, chown), or mount it writable. Nothing was changed.`,
+    { cause: error, facts: { file, missing } },
+  );
+}
+
+function isWritable(file: string): boolean {
+  try {
+    closeSync(openSync(file, 'r+'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function mayAdd(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The same for the side that writes. Nothing was changed: the transaction is rolled back. */
 export function restoreError(error: unknown, doing: string, facts: Record<string, unknown> = {}): BackupError {
   if (error instanceof BackupError) return error;
@@ -84,7 +124,7 @@ export function restoreError(error: unknown, doing: string, facts: Record<string
   if (code === 14 || /unable to open/i.test(text(error)))
     return at(
       'ERR_RESTORE_UNREACHABLE',
-      `Cannot ${doing}: the database file cannot be opened. Check its path and permissions.`,
+      `Cannot ${doing}: the database file cannot be opened. Check its path and permissions. Nothing was changed.`,
     );
   if (code === 19)
     return at(

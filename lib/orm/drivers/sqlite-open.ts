@@ -179,6 +179,7 @@ function sharedHandle(handle: SqliteHandle, release: () => Promise<void> = async
     all: (sql, params) => handle.all(sql, params),
     scan: (sql) => handle.scan(sql),
     prepare: (sql) => handle.prepare(sql),
+    query: (sql) => handle.query(sql),
     async close() {
       if (open) await release();
       open = false;

@@ -12,6 +12,7 @@ import type { ColumnSchema, TableSchema } from '../../format/items.ts';
 import type { ReadOptions, RowBatch } from '../driver.ts';
 import type { SqliteTable } from './sqlite-catalog.ts';
 import type { SqliteHandle } from './sqlite-connection.ts';
+import { pagedTable, readPages } from './sqlite-pages.ts';
 import { repairLine } from './sqlite-repair.ts';
 import { ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
 
@@ -22,6 +23,7 @@ const TEXT_HOLE = 2;
 /** A surrogate without its partner: such a text has no UTF-8. */
 const LONE = /\p{Cs}/u;
 const NEWLINE = Buffer.from('\n');
+const BATCH = 256 * 1024;
 /** SQLite's default limit of an expression's depth is 1000, and each column takes two levels. */
 const COLUMNS_A_GROUP = 100;
 
@@ -53,7 +55,7 @@ function lineSql(columns: ColumnSchema[], utf16: Utf16): string {
 }
 
 /** The query of one table: the line, the cells beside it, the keys. Every result column has its own name. */
-function rowsSql(table: TableSchema, catalog: SqliteTable, keyColumns: string[], utf16: Utf16) {
+function rowsSql(table: TableSchema, catalog: SqliteTable, keyColumns: string[], utf16: Utf16, where: string) {
   const beside = table.columns.filter((column) => column.name !== catalog.rowidAlias).map(({ name }) => ident(name));
   const keys = keyColumns.map(ident);
   const text = utf16 ? "WHEN 'text' THEN CAST(%s AS BLOB) " : '';
@@ -66,7 +68,7 @@ function rowsSql(table: TableSchema, catalog: SqliteTable, keyColumns: string[],
   ];
   const list = parts.map((part, i) => `${part} AS c${i}`).join(', ');
   // NOT INDEXED: the order of the table itself, never that of an index that happens to cover it.
-  return { sql: `SELECT ${list} FROM ${qualified(catalog)} NOT INDEXED`, beside: beside.length };
+  return { sql: `SELECT ${list} FROM ${qualified(catalog)} NOT INDEXED${where}`, beside: beside.length };
 }
 
 /** A REAL or BLOB cell. */
@@ -113,7 +115,7 @@ function encodeUtf16(raw: Buffer, order: 'le' | 'be'): string {
 }
 
 /**
- * All rows of a table in batches. Memory: one batch, or about three times the largest row.
+ * All rows of a table in batches. Memory: one batch and one page, or about three times the largest row.
  *
  * @param utf16 the database keeps TEXT as UTF-16, and so does what CAST(... AS BLOB) gives
  */
@@ -124,16 +126,61 @@ export async function* readRows(
   utf16: Utf16,
   options: ReadOptions = {},
 ): AsyncGenerator<RowBatch> {
+  const paged = utf16 || options.keyColumns?.length ? null : pagedTable(table, catalog);
+  if (!paged) {
+    yield* scanRows(db, table, catalog, utf16, options);
+    return;
+  }
+  const limit = options.batchBytes ?? BATCH;
+  let parts: Buffer[] = [];
+  let size = 0;
+  let count = 0;
+  const take = (): RowBatch => {
+    const batch = { data: parts.length === 1 ? parts[0]! : Buffer.concat(parts), count };
+    parts = [];
+    size = count = 0;
+    return batch;
+  };
+  for await (const page of readPages(db, paged, (where) => scanRows(db, table, catalog, false, options, where))) {
+    if (count && size + page.data.length > 2 * limit) yield take();
+    parts.push(repaired(page.data));
+    size += page.data.length;
+    count += page.count;
+    if (size >= limit) yield take();
+  }
+  if (count) yield take();
+}
+
+/** Checked once a page: TEXT that is no UTF-8 is legal in SQLite and rare. */
+function repaired(data: Buffer): Buffer {
+  if (isUtf8(data)) return data;
+  const lines: Buffer[] = [];
+  for (let at = 0; at < data.length; ) {
+    const end = data.indexOf(10, at) + 1;
+    const line = data.subarray(at, end);
+    lines.push(isUtf8(line) ? line : repairLine(line));
+    at = end;
+  }
+  return Buffer.concat(lines);
+}
+
+/** Row by row: any table, with keys, any text encoding. */
+async function* scanRows(
+  db: SqliteHandle,
+  table: TableSchema,
+  catalog: SqliteTable,
+  utf16: Utf16,
+  options: ReadOptions,
+  where = '',
+): AsyncGenerator<RowBatch> {
   const keyColumns = options.keyColumns ?? [];
-  const limit = options.batchBytes ?? 256 * 1024;
-  const { sql, beside } = rowsSql(table, catalog, keyColumns, utf16);
+  const limit = options.batchBytes ?? BATCH;
+  const { sql, beside } = rowsSql(table, catalog, keyColumns, utf16, where);
   let lines: Buffer[] = [];
   let keys: (string | null)[][] = [];
   let size = 0;
   const take = (): RowBatch => {
-    let data = Buffer.concat(lines);
-    // Checked once a batch: TEXT that is no UTF-8 is legal in SQLite and rare.
-    if (!isUtf8(data)) data = Buffer.concat(lines.map((line) => (isUtf8(line) ? line : repairLine(line))));
+    const data = repaired(Buffer.concat(lines));
     const batch = { data, count: lines.length / 2, ...(keyColumns.length ? { keys } : {}) };
     lines = [];
     keys = [];

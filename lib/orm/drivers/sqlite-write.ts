@@ -158,10 +158,53 @@ export class SqliteTableWriter implements TableWriter {
     let statement = this.#statements.get(form);
     if (!statement) {
       if (this.#statements.size >= MAX_STATEMENTS) this.#forget();
-      statement = this.#db.prepare(this.#sql(this.#forms));
+      statement = this.#prepare(this.#forms);
       this.#statements.set(form, statement);
     }
     return statement.run(this.#values);
+  }
+
+  #prepare(forms: string[]): SqliteStatement {
+    const generated = this.#merging && this.target.columns.some((column) => column.generated);
+    return generated ? this.#pair(forms) : this.#db.prepare(this.#sql(forms));
+  }
+
+  /**
+   * For tables with generated columns: SQLite (to 3.45 at least) reads `excluded` in the wrong columns where a VIRTUAL
+   * one stands before them, so that REAL's affinity rounds somebody else's large integer. An UPDATE and an INSERT do
+   * the same.
+   */
+  #pair(forms: string[]): SqliteStatement {
+    const { target, columns } = this;
+    const key = target.primaryKey.map(ident);
+    const { differs, set } = this.#differences('new');
+    const given = columns.map((column, i) => `${forms[i]} AS ${ident(column)}`).join(', ');
+    const same = key.map((column) => `old.${column} = new.${column}`).join(' AND ');
+    const update = `UPDATE ${qualified(target)} AS old SET ${set} FROM (SELECT ${given}) AS new WHERE ${same} AND (${differs})`;
+    const insert = `INSERT INTO ${qualified(target)} (${columns.map(ident).join(', ')}) VALUES (${forms.join(', ')}) ON CONFLICT (${key.join(', ')}) DO NOTHING`;
+    const statements = (set ? [update, insert] : [insert]).map((sql) => this.#db.prepare(sql));
+    return {
+      run: (params) => {
+        const first = statements[0]!.run(params);
+        if (statements.length === 1) return first;
+        // A row that is there to be updated keeps the INSERT out.
+        if (typeof first === 'number') return first + (statements[1]!.run(params) as number);
+        return first.then(async (changed) => changed + (await statements[1]!.run(params)));
+      },
+      free: async () => {
+        for (const statement of statements) await statement.free?.();
+      },
+    };
+  }
+
+  /** What tells the old row from the new one, and what makes the one the other. */
+  #differences(name: string): { differs: string; set: string } {
+    const rest = this.columns.filter((column) => column !== this.target.rowidAlias).map(ident);
+    // BINARY and typeof: a column's own collation, or 1 = 1.0, would hide a difference.
+    const differs = rest.map(
+      (c) => `old.${c} COLLATE BINARY IS NOT ${name}.${c} OR typeof(old.${c}) <> typeof(${name}.${c})`,
+    );
+    return { differs: differs.join(' OR '), set: rest.map((c) => `${c} = ${name}.${c}`).join(', ') };
   }
 
   #forget(): void {
@@ -176,7 +219,7 @@ export class SqliteTableWriter implements TableWriter {
     const forms = this.#forms.map((form, i) =>
       isText(i) ? `CAST(X'${(this.#values[i] as Buffer).toString('hex')}' AS TEXT)` : form,
     );
-    return this.#db.prepare(this.#sql(forms)).run(this.#values.filter((_, i) => !isText(i)));
+    return this.#prepare(forms).run(this.#values.filter((_, i) => !isText(i)));
   }
 
   #sql(forms: string[]): string {
@@ -186,14 +229,9 @@ export class SqliteTableWriter implements TableWriter {
     const insert = `INSERT INTO ${qualified(target)} AS old (${list}) VALUES (${forms.join(', ')})`;
     if (!this.#merging) return insert;
     const key = target.primaryKey.map(ident).join(', ');
-    const rest = columns.filter((column) => column !== target.rowidAlias).map(ident);
-    if (!rest.length) return `${insert} ON CONFLICT (${key}) DO NOTHING`;
-    // BINARY and typeof: a column's own collation, or 1 = 1.0, would hide a difference.
-    const differs = rest.map(
-      (c) => `old.${c} COLLATE BINARY IS NOT excluded.${c} OR typeof(old.${c}) <> typeof(excluded.${c})`,
-    );
-    const set = rest.map((c) => `${c} = excluded.${c}`).join(', ');
-    return `${insert} ON CONFLICT (${key}) DO UPDATE SET ${set} WHERE ${differs.join(' OR ')}`;
+    const { differs, set } = this.#differences('excluded');
+    if (!set) return `${insert} ON CONFLICT (${key}) DO NOTHING`;
+    return `${insert} ON CONFLICT (${key}) DO UPDATE SET ${set} WHERE ${differs}`;
   }
 }
 

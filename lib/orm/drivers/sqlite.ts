@@ -26,7 +26,7 @@ import type {
 import { type OrmLike, platformNames } from '../orm-like.ts';
 import { describeTable, readMigrations, readSequences, type SqliteTable, serverOf } from './sqlite-catalog.ts';
 import type { SqliteHandle } from './sqlite-connection.ts';
-import { restoreError, sourceError } from './sqlite-errors.ts';
+import { restoreError, rightsError, sourceError } from './sqlite-errors.ts';
 import { sqliteLock } from './sqlite-lock.ts';
 import { locate, type SqliteLocation } from './sqlite-open.ts';
 import { patiently } from './sqlite-patience.ts';
@@ -141,15 +141,18 @@ class SqliteWriter implements RestoreWriter {
   readonly server: string;
   readonly #db: SqliteHandle;
   readonly #signal: AbortSignal | undefined;
+  /** Its path, where it is a file. */
+  readonly #file: string;
   #foreignKeys = false;
   #began = false;
   #open = true;
   #options: BeginOptions | undefined;
   #triggers: string[] = [];
 
-  private constructor(db: SqliteHandle, server: string, signal: AbortSignal | undefined) {
+  private constructor(db: SqliteHandle, server: string, file: string, signal: AbortSignal | undefined) {
     this.#db = db;
     this.server = server;
+    this.#file = file;
     this.#signal = signal;
   }
 
@@ -159,10 +162,10 @@ class SqliteWriter implements RestoreWriter {
       db = await location.open();
       const opened = db;
       const { server } = await patiently(() => serverOf(opened), signal);
-      return new SqliteWriter(db, server, signal);
+      return new SqliteWriter(db, server, location.identity, signal);
     } catch (error) {
       await db?.close();
-      throw restoreError(error, 'open the database');
+      throw rightsError(error, location.identity) ?? restoreError(error, 'open the database');
     }
   }
 
@@ -193,7 +196,7 @@ class SqliteWriter implements RestoreWriter {
       this.#triggers = await switchTriggersOff(this.#db, tables);
       if (options.mode === 'flush') for (const table of tables) await this.#db.exec(`DELETE FROM ${qualified(table)}`);
     } catch (error) {
-      throw restoreError(error, 'start a write transaction');
+      throw rightsError(error, this.#file) ?? restoreError(error, 'start a write transaction');
     }
   }
 

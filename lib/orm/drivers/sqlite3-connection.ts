@@ -7,6 +7,7 @@ import type { Bind, SqliteHandle } from './sqlite-connection.ts';
 
 interface Sqlite3Statement {
   get(callback: (error: Error | null, row?: object) => void): unknown;
+  all(params: unknown[], callback: (error: Error | null, rows: object[]) => void): unknown;
   run(params: unknown[], callback: (this: { changes: number }, error: Error | null) => void): unknown;
   finalize(callback: (error: Error | null) => void): unknown;
 }
@@ -74,6 +75,17 @@ function handleOf(native: Sqlite3Database): SqliteHandle {
       } finally {
         await finalize(statement);
       }
+    },
+    async query(sql) {
+      const statement = await prepare(sql);
+      prepared.add(statement);
+      return {
+        all: (params) =>
+          new Promise((done, fail) => {
+            statement.all(params, (error, rows) => (error ? fail(error) : done(rows.map((row) => Object.values(row)))));
+          }),
+        free: () => finalize(statement),
+      };
     },
     prepare(sql) {
       const statement = prepare(sql);

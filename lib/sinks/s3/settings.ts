@@ -20,8 +20,8 @@ export interface S3Settings {
   /** With `aws:kms`: the key. */
   kmsKeyId?: string;
   /**
-   * Bytes of a part, 5 MiB to 1 GiB; default 8 MiB. An upload has 10,000 parts at most: from the 2,001st on they grow, up to 1 GiB, so that 2.9 TiB fit with
-   * the default and 5.8 TiB with 64 MiB.
+   * Bytes of a part, 5 MiB to 1 GiB; default 5 MiB. An upload has 10,000 parts at most: from the 2,001st on they grow, up to 1 GiB, so that 1.8 TiB fit with
+   * the default and 5.8 TiB with 64 MiB. Cloudflare's R2 wants all parts of one length: there set it to a 2,000th of the largest backup.
    */
   partSize?: number;
   /** Parts under way at once, 1 to 32; default 4. They hold `partSize * (parallelParts + 1)` bytes; parts that have grown are fewer at once. */

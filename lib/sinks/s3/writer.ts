@@ -18,7 +18,7 @@ export async function createS3Writer(connection: S3Connection, name: string, for
   const shown = connection.nameOf(name);
   if (!(await mayCreate(connection, name, force))) throw existsAlready(shown);
   const id = randomBytes(12).toString('hex');
-  const { partSize = 8 * MiB, parallelParts = 4 } = connection.settings;
+  const { partSize = 5 * MiB, parallelParts = 4 } = connection.settings;
   const ended = new AbortController();
   const upload = new Upload(connection, name, objectOptions(connection, id), ended.signal);
   let finished = false;
@@ -50,9 +50,8 @@ export async function createS3Writer(connection: S3Connection, name: string, for
       // The answer may have been lost on its way, and what was sent may have arrived.
       const there = await connection.head('sink', name).catch(() => null);
       if (there?.writer !== id) {
-        const { status, s3 } = answerOf(error);
-        if (!force && (status === 412 || (status === 409 && s3 === 'ConditionalRequestConflict')))
-          throw existsAlready(shown);
+        // Nothing was there a moment ago: whatever the server calls it, somebody else's came meanwhile.
+        if (!force && (there || answerOf(error).status === 412)) throw existsAlready(shown);
         throw error;
       }
     }

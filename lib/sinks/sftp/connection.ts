@@ -5,6 +5,7 @@ import type SftpClient from 'ssh2-sftp-client';
 import { BackupError, ConfigError, type SinkError } from '../../errors.ts';
 import { connectError, connectionLost, connectTimeout, Status, statusOf } from './errors.ts';
 import { hostCheck, keyError, loginOptions } from './login.ts';
+import type { SessionOptions } from './options.ts';
 import type { SshTarget } from './targets.ts';
 
 /** Of SSH_FXP_OPEN. */
@@ -18,13 +19,6 @@ const LARGE = 255 * 1024;
 const STALL = 300_000;
 
 type Done<T> = (error?: Error | null, value?: T) => void;
-
-export interface ConnectionOptions {
-  /** For tests: milliseconds without an answer after which the server is given up. */
-  stallMs?: number;
-  /** Gives a connection up that is being made. */
-  signal?: AbortSignal;
-}
 
 export class SftpConnection {
   readonly name: string;
@@ -62,11 +56,16 @@ export class SftpConnection {
   /**
    * Connects, checks the host's key, logs in, and starts SFTP.
    * @param name of the target
-   * @throws ConfigError ERR_CONFIG_PACKAGE, ERR_SSH_KEY, ERR_SSH_KNOWN_HOSTS, ERR_SSH_NO_AGENT, ERR_SSH_SECRET_MISSING;
+   * @param options.signal gives a connection up that is being made
+   * @throws ConfigError ERR_CONFIG_PACKAGE_MISSING, ERR_SSH_KEY, ERR_SSH_KNOWN_HOSTS, ERR_SSH_NO_AGENT, ERR_SSH_SECRET_MISSING;
    * SinkError ERR_SSH_AGENT, ERR_SSH_AUTH, ERR_SSH_CONNECTION, ERR_SSH_HOST_CHANGED, ERR_SSH_HOST_REVOKED, ERR_SSH_HOST_UNKNOWN, ERR_SSH_PROTOCOL,
    * ERR_SSH_TIMEOUT, ERR_SSH_UNREACHABLE
    */
-  static async open(name: string, target: SshTarget, options: ConnectionOptions = {}): Promise<SftpConnection> {
+  static async open(
+    name: string,
+    target: SshTarget,
+    options: SessionOptions & { signal?: AbortSignal } = {},
+  ): Promise<SftpConnection> {
     const Client = await loadClient();
     const [login, host] = [await loginOptions(name, target), await hostCheck(name, target)];
     // No callbacks: the package would print events of the connection on the console.
@@ -291,12 +290,15 @@ function oneLine(message: string): string {
   return message.replace(/\s+/g, ' ').slice(0, 200);
 }
 
-async function loadClient(): Promise<new (name: string, callbacks: object) => SftpClient> {
+/** @internal @param load for tests: what imports the package */
+export async function loadClient(
+  load: () => Promise<{ default: unknown }> = () => import('ssh2-sftp-client'),
+): Promise<new (name: string, callbacks: object) => SftpClient> {
   try {
-    return (await import('ssh2-sftp-client')).default as never;
+    return (await load()).default as never;
   } catch (cause) {
     throw new ConfigError(
-      'ERR_CONFIG_PACKAGE',
+      'ERR_CONFIG_PACKAGE_MISSING',
       'SFTP needs the package ssh2-sftp-client. Install it in your app: npm install ssh2-sftp-client.',
       { cause, facts: { package: 'ssh2-sftp-client' } },
     );

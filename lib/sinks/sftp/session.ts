@@ -1,16 +1,12 @@
 /** A connection that comes back: opened when first used, shared by all that happens at one destination, opened anew when it was lost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ConnectionOptions, SftpConnection } from './connection.ts';
+import { SftpConnection } from './connection.ts';
 import { connectionLost, isLost } from './errors.ts';
+import type { SessionOptions } from './options.ts';
 import type { SshTarget } from './targets.ts';
 
 /** Before each new attempt. A server that restarts is back within this. */
 const DELAYS = [250, 1000, 3000, 8000];
-
-export interface SessionOptions extends ConnectionOptions {
-  /** For tests: milliseconds before each new attempt. */
-  delays?: number[];
-}
 
 export class SftpSession {
   /** The name of the target. */
