@@ -40,7 +40,7 @@ const NAME = 'dbs';
  * The same functions as those of this package, with an ORM and its settings at hand. Every secret has a default: what the settings and the environment say.
  *
  * @example
- * export default defineConfig({ extensions: [BackupManager], dbs: defineBackupConfig({ destinations: ['/mnt/backups'] }) });
+ * export default { ...defineConfig({ extensions: [BackupManager] }), dbs: defineBackupConfig({ destinations: ['/mnt/backups'] }) };
  * const run = await backupManager(orm).backup();
  */
 export class BackupManager {
