@@ -73,6 +73,7 @@ export {
   type WebhookSettings,
 } from './settings.ts';
 export { withEnvironment } from './settings-environment.ts';
+export { unattendedSecret } from './settings-secret.ts';
 export { type BandwidthOptions, throttled } from './sinks/bandwidth.ts';
 export { checkName } from './sinks/errors.ts';
 export { FileSink, fileSource } from './sinks/file.ts';

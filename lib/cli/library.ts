@@ -25,6 +25,7 @@ export type Library = Pick<
   | 'sealStream'
   | 'storedBackups'
   | 'streamSink'
+  | 'unattendedSecret'
   | 'unsealStream'
   | 'validateBackup'
   | 'withEnvironment'

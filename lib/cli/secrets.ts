@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { OpeningKeys, SealingKeys } from '../container/keys.ts';
 import { ConfigError } from '../errors.ts';
+import type { BackupConfig } from '../settings.ts';
 import type { CliContext } from './context.ts';
 import { askPassphrase, givenPassphrase, type PassphraseOptions, type Wanted } from './passphrase.ts';
 
@@ -45,6 +46,24 @@ export async function sealing(
     if (given === undefined && recipients.length > 0) return { recipients };
     const passphrase = given ?? (await askPassphrase(ctx, { confirm: true }));
     return { passphrases: [passphrase], ...(recipients.length ? { recipients } : {}), kdf };
+  };
+}
+
+/**
+ * The same, with keys that the app's settings say before the prompt: `undefined` stands for those, which the library reads when they are needed.
+ * @throws as `sealing`
+ */
+export async function sealingOrSettings(
+  ctx: CliContext,
+  flags: SealingFlags,
+): Promise<(settings: BackupConfig) => Promise<SealingKeys | undefined>> {
+  const { passphrase, passphraseFile, passphraseStdin, recipient, recipientsFile } = flags;
+  const ways = [passphrase, passphraseFile, passphraseStdin, recipient, recipientsFile, ctx.env.DBS_PASSPHRASE];
+  const given = ways.some((way) => way !== undefined);
+  const keys = await sealing(ctx, flags);
+  return async (settings) => {
+    const inSettings = settings.passphraseFile !== undefined || (settings.recipients?.length ?? 0) > 0;
+    return inSettings && !given ? undefined : keys();
   };
 }
 

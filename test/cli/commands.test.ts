@@ -6,6 +6,7 @@ import t from 'tap';
 import { ExitCode, Interrupted } from '../../lib/cli/exit-codes.ts';
 import type { Library } from '../../lib/cli/library.ts';
 import { DamageError, RestoreError, SourceError, WrongPassphraseError } from '../../lib/errors.ts';
+import { withEnvironment } from '../../lib/settings-environment.ts';
 import type {
   BackupResult,
   InspectReport,
@@ -111,6 +112,7 @@ function fakeLibrary(given: Partial<Record<keyof Library, unknown>> = {}) {
     inspectBackup: inspection,
     restoreBackup: restore,
     readEntry: Readable.from([Buffer.from('content')]),
+    withEnvironment,
     ...given,
   };
   const call = (name: string) => {
@@ -564,7 +566,8 @@ t.test('wrong use', async (t) => {
     [['validate', 'a', '--passphrase', 'open sesame', '--passphrase-stdin'], /not several/],
   ];
   for (const [argv, pattern] of cases) {
-    const { code, out, err } = await runFake(argv);
+    // Whether the settings name destinations is not known before they are loaded.
+    const { code, out, err } = await runFake(argv, argv.join() === 'backup' ? { library: fakeLibrary().library } : {});
     t.equal(code, 2, argv.join(' '));
     t.match(err, pattern);
     t.match(err, '(ERR_CLI_USAGE)');

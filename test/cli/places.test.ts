@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { newKeyPair } from '../../lib/index.ts';
 import { run, story, writeSettings } from './places.ts';
 import { jsonLines, makeApp } from './support.ts';
 
@@ -43,6 +44,27 @@ t.test('one of several destinations fails', async (t) => {
   );
   const all = await run(`backup some/there.dbs --to none/x.dbs ${config}`);
   t.match(all, { code: 1, err: /None of the 2 destinations has the backup\..*\n {2}\(ERR_SINK_ALL\)/ });
+});
+
+t.test('without a file: to the destinations of the settings, with the keys of the settings', async (t) => {
+  const [mine, theirs] = ['mine', 'theirs'].map((name) => join(app, name)) as [string, string];
+  for (const path of [mine, theirs]) mkdirSync(path);
+  const { identity, recipient } = newKeyPair();
+  writeFileSync(join(app, 'me.key'), identity);
+  const config = `--config-dbs ${writeSettings(app, { destinations: [mine], recipients: [recipient] })}`;
+  const noPassphrase = { DBS_PASSPHRASE: undefined } as unknown as Record<string, string>;
+  const own = await run(`backup ${config}`, noPassphrase);
+  t.equal(own.code, 0, own.err);
+  const [name] = readdirSync(mine);
+  t.match(name, /^shop-.*\.dbs$/);
+  const opened = await run(`validate ${mine}/${name} --identity ${app}/me.key`, noPassphrase);
+  t.match(opened, { code: 0, out: /authentic/i });
+  const elsewhere = await run(`backup ${config} --json`, { ...noPassphrase, DBS_DESTINATIONS: theirs });
+  t.equal(elsewhere.code, 0, elsewhere.err);
+  t.equal(readdirSync(theirs).length, 1, '$DBS_DESTINATIONS goes before the settings');
+  t.equal(readdirSync(mine).length, 1);
+  const nowhere = await run(`backup --config-dbs ${writeSettings(app, { prefix: 'none' })}`);
+  t.match(nowhere, { code: 2, err: /Say where to, use --to, or set destinations/ });
 });
 
 t.test('URLs without an app, and settings from where they are', async (t) => {

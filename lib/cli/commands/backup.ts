@@ -4,7 +4,7 @@ import type { WriteResult } from '../../types.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { type MaskFlags, maskOf, maskOptions } from '../mask.ts';
 import { appOptions, example, sealingOptions, type WriteFlags, writeFlags, writeOptions } from '../options.ts';
-import { type SealingFlags, sealing } from '../secrets.ts';
+import { type SealingFlags, sealingOrSettings } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, type Session, stdoutForData } from '../session.ts';
 import { backupSummary } from '../summary.ts';
 import { usage } from '../usage.ts';
@@ -16,12 +16,16 @@ export function backupCommand(program: Command, run: Runner): void {
   const command = program
     .command('backup')
     .description("Back up the app's database and files into FILE.")
-    .argument('[file]', 'where to: a path, a folder or a URL, or - for stdout; not needed with --to')
+    .argument(
+      '[file]',
+      'where to: a path, a folder or a URL, or - for stdout (default: --to, $DBS_DESTINATIONS or the settings)',
+    )
     .addHelpText(
       'after',
       example(
         'dbs backup app.dbs',
         'dbs backup s3://backups/shop/ --to /mnt/backups/ --prefix shop',
+        'dbs backup',
         'dbs backup - --passphrase-file secret | ssh host "cat > app.dbs"',
       ),
     );
@@ -30,23 +34,26 @@ export function backupCommand(program: Command, run: Runner): void {
 
 async function backup(session: Session, file: string | undefined, options: Options): Promise<ExitCode> {
   const { ctx, out } = session;
-  if (file === undefined && !options.to) throw usage("Missing required argument 'file'. Say where to, or use --to.");
   const stdout = file === '-' ? stdoutForData(session, 'dbs backup - > app.dbs') : undefined;
-  const keys = await sealing(ctx, options);
+  const keys = await sealingOrSettings(ctx, options);
   const library = await ctx.library();
   const app = await openApp(session, options);
   try {
+    const config = library.withEnvironment((app.backupConfig ?? {}) as BackupConfig, ctx.env);
     const output = stdout ? library.streamSink(stdout, 'stdout') : file;
-    const result = await library.createBackup(app.orms, await keys(), {
+    const outputs = options.to ?? (file === undefined ? config.destinations : undefined);
+    if (file === undefined && !outputs?.length)
+      throw usage("Missing required argument 'file'. Say where to, use --to, or set destinations ($DBS_DESTINATIONS).");
+    const secret = (await keys(config)) ?? (await library.unattendedSecret(config, ctx.env));
+    const result = await library.createBackup(app.orms, secret, {
       ...(output === undefined ? {} : { output }),
-      ...(options.to ? { outputs: options.to } : {}),
-      ...(ctx.env.DBS_PREFIX ? { prefix: ctx.env.DBS_PREFIX } : {}),
+      ...(outputs ? { outputs } : {}),
       ...writeFlags(options),
       ...maskOf(ctx, options),
-      ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
+      ...(Object.keys(config).length ? { config } : {}),
       signal: ctx.signal,
       onEvent: out.event,
-    } as { outputs: string[] });
+    } as { outputs: NonNullable<BackupConfig['destinations']> });
     out.result(result, backupSummary(result));
     return writtenExit(result) ?? (result.skipped.length ? ExitCode.SKIPPED : ExitCode.OK);
   } finally {

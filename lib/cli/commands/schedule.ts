@@ -5,7 +5,7 @@ import type { SealingSecret } from '../../types.ts';
 import type { App } from '../app.ts';
 import { ExitCode, exitCodeOf, Interrupted } from '../exit-codes.ts';
 import { appOptions, example, sealingOptions } from '../options.ts';
-import { type SealingFlags, sealing } from '../secrets.ts';
+import { type SealingFlags, sealingOrSettings } from '../secrets.ts';
 import { type AppFlags, openApp, type Runner, type Session } from '../session.ts';
 import { runSummary, type TargetFlags, targetOptions, unattendedSettings } from '../unattended.ts';
 import { usage } from '../usage.ts';
@@ -31,10 +31,11 @@ async function schedule(session: Session, options: Options): Promise<ExitCode> {
   const { ctx } = session;
   if (options.once && (options.at !== undefined || options.timezone !== undefined))
     throw usage('--once makes a backup now: it goes with no --at and no --timezone.');
+  const keys = await sealingOrSettings(ctx, options);
   const app = await openApp(session, options);
   try {
     const settings = { ...(await unattendedSettings(session, app, options)), ...(await when(session, options)) };
-    const secret = await secretFor(session, settings, options);
+    const secret = await keys(settings);
     const common = { config: settings, secret, env: environment(ctx.env, options), onEvent: listener(session) };
     return options.once ? await once(session, app, common) : await byTheClock(session, app, common);
   } finally {
@@ -88,15 +89,6 @@ function environment(env: NodeJS.ProcessEnv, { at, to, prefix }: Options): NodeJ
   if (to) delete rest.DBS_DESTINATIONS;
   if (prefix !== undefined) delete rest.DBS_PREFIX;
   return rest;
-}
-
-/** From options and the environment now; from the settings at each run, where they say any; else a prompt. */
-async function secretFor({ ctx }: Session, settings: BackupConfig, flags: Options): Promise<SealingSecret | undefined> {
-  const { passphrase, passphraseFile, passphraseStdin, recipient, recipientsFile } = flags;
-  const given = [passphrase, passphraseFile, passphraseStdin, recipient, recipientsFile, ctx.env.DBS_PASSPHRASE];
-  const inSettings = settings.passphraseFile !== undefined || settings.recipients !== undefined;
-  if (inSettings && given.every((one) => one === undefined)) return undefined;
-  return (await sealing(ctx, flags))();
 }
 
 function listener({ out }: Session): (event: BackupEvent) => void {
