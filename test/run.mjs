@@ -98,7 +98,7 @@ if (wanted.length > 0) {
     await suite('Node 24, MikroORM 7 (better-sqlite3)', database, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'better-sqlite3' } });
     await suite('Node 24, MikroORM 7 (node:sqlite)', database, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'node:sqlite' } });
     await suite('Node 24, MikroORM 6 (libsql)', database, { node: node24 });
-    await suite('Node 24, MikroORM 7 (PostgreSQL, MariaDB)', files('test/orm-'), { node: node24, env: { DBS_TEST_ORM: '7' } });
+    await suite('Node 24, MikroORM 7 (PostgreSQL, MariaDB)', files('test/orm-', 'test/node24/'), { node: node24, env: { DBS_TEST_ORM: '7' } });
   } else cannotRun('MikroORM 7', 'its packages or Node 24 could not be installed (npm ci in test/matrix/mikro-orm-7)');
   if (install(native6)) {
     for (const driver of ['better-sqlite3', 'sqlite3']) {
