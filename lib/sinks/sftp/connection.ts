@@ -17,6 +17,8 @@ const SMALL = 30 * 1024;
 const LARGE = 255 * 1024;
 /** So long may requests stay without any answer. A sync of a slow disk takes its time. */
 const STALL = 300_000;
+/** Answers to READDIR without one entry, in one listing, that are borne with. */
+const EMPTY_LISTS = 10;
 
 type Done<T> = (error?: Error | null, value?: T) => void;
 
@@ -248,10 +250,13 @@ export class SftpConnection {
   /** The entries of a folder, some at a time. */
   async *entries(path: string): AsyncGenerator<FileEntryWithStats[]> {
     const handle = this.#sense(await this.#call<Buffer>((sftp, done) => sftp.opendir(path, done)), Buffer.isBuffer);
+    // An end is said by a status. Nobody may say nothing for ever.
+    let empty = 0;
+    const isList = (list: FileEntryWithStats[]) => Array.isArray(list) && (list.length > 0 || ++empty <= EMPTY_LISTS);
     try {
       for (;;) {
         const list = await this.#call<FileEntryWithStats[]>((sftp, done) => sftp.readdir(handle, done));
-        yield this.#sense(list, Array.isArray);
+        yield this.#sense(list, isList);
       }
     } catch (error) {
       if (statusOf(error) !== Status.EOF) throw error;
