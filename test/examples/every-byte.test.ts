@@ -31,8 +31,8 @@ import { openKeys } from '../../lib/sources.ts';
 import { Random } from '../../lib/testkit/index.ts';
 
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
-const POSITIONS = Number(process.env.POSITIONS ?? 150);
-const RESTORES = Number(process.env.RESTORES ?? 3);
+const POSITIONS = Number(process.env.POSITIONS ?? 60);
+const RESTORES = Number(process.env.RESTORES ?? 2);
 const random = new Random(seed);
 t.before(() => t.comment(`SEED=${seed}`));
 t.setTimeout(120_000 + POSITIONS * 5_000 + RESTORES * 60_000);
