@@ -9,41 +9,39 @@ export interface Comparison {
 }
 
 /**
- * Every row of every table of two SQLite files, by value and by type.
+ * Every row of every table of two shops, by value and by type.
  *
  * @param emptied columns, as `table.column`, that the second shop must hold as NULL
  */
-export async function compareRows(orm: MikroORM, other: string, emptied: string[] = []): Promise<Comparison> {
+export async function compareRows(one: MikroORM, other: MikroORM, emptied: string[] = []): Promise<Comparison> {
   const result: Comparison = { compared: 0, differences: [] };
-  const db = orm.em.getConnection();
-  const all = (sql: string, params: unknown[] = []) => db.execute<Record<string, string>[]>(sql, params);
-  await db.execute('ATTACH DATABASE ? AS other', [other]);
-  const tablesOf = async (schema: string) =>
-    (await all(`SELECT name FROM ${schema}.sqlite_master WHERE type = 'table' ORDER BY name`)).map(({ name }) => name!);
-  const tables = await tablesOf('main');
-  if (String(tables) !== String(await tablesOf('other'))) result.differences.push('the tables are not the same');
-  for (const table of tables) {
-    const columns = (await all(`SELECT name FROM pragma_table_info(?)`, [table])).map(({ name }) => name!);
+  const all = (orm: MikroORM, sql: string, params: unknown[] = []) =>
+    orm.em.getConnection().execute<Record<string, string>[]>(sql, params);
+  const tablesOf = async (orm: MikroORM) =>
+    (await all(orm, `SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`)).map(({ name }) => name!);
+  const tables = await tablesOf(one);
+  const others = await tablesOf(other);
+  if (String(tables) !== String(others)) result.differences.push('the tables are not the same');
+  for (const table of tables.filter((name) => others.includes(name))) {
+    const columns = (await all(one, `SELECT name FROM pragma_table_info(?)`, [table])).map(({ name }) => name!);
     // As SQL literals: 1, 1.0, '1', X'31' and NULL all differ.
-    const cells = (schema: string) =>
-      columns
-        .map((name) => (schema === 'main' && emptied.includes(`${table}.${name}`) ? `'NULL'` : `quote("${name}")`))
-        .join(', ');
-    const rows = (schema: string) => `SELECT ${cells(schema)} FROM ${schema}."${table}"`;
-    const [counts] = await all(
-      `SELECT (SELECT count(*) FROM main."${table}") AS here, (SELECT count(*) FROM other."${table}") AS there,
-        (SELECT count(*) FROM (${rows('main')} EXCEPT ${rows('other')})) AS missing,
-        (SELECT count(*) FROM (${rows('other')} EXCEPT ${rows('main')})) AS foreign_rows`,
-    );
-    const { here, there, missing, foreign_rows } = counts as Record<string, unknown> as Record<string, number>;
+    const rowsOf = async (orm: MikroORM) => {
+      const cells = columns.map((name) =>
+        orm === one && emptied.includes(`${table}.${name}`) ? `'NULL'` : `quote("${name}")`,
+      );
+      return (await all(orm, `SELECT ${cells.join(` || ', ' || `)} AS cells FROM "${table}"`)).map((row) => row.cells!);
+    };
+    const [here, there] = [await rowsOf(one), await rowsOf(other)];
+    const [mine, theirs] = [new Set(here), new Set(there)];
+    const missing = here.filter((row) => !theirs.has(row)).length;
+    const foreign = there.filter((row) => !mine.has(row)).length;
     // SQLite's own table of AUTOINCREMENT counters is compared too, but no row of the shop's.
-    if (!table.startsWith('sqlite_')) result.compared += here!;
-    if (here !== there || missing || foreign_rows)
+    if (!table.startsWith('sqlite_')) result.compared += here.length;
+    if (here.length !== there.length || missing || foreign)
       result.differences.push(
-        `${table}: ${here} rows became ${there}, ${missing} are missing, ${foreign_rows} are new`,
+        `${table}: ${here.length} rows became ${there.length}, ${missing} are missing, ${foreign} are new`,
       );
   }
-  await db.execute('DETACH DATABASE other');
   return result;
 }
 

@@ -104,7 +104,7 @@ try {
     `${count(inserted)} rows inserted, ${count(result.files.written)} files written; the backup healed itself: ${result.healed ? 'yes' : 'NO'}`,
   );
 
-  const rows = await compareRows(shop, join(after, 'shop.sqlite'), ['customer.session_token']);
+  const rows = await compareRows(shop, restored, ['customer.session_token']);
   const files = { compared: 0, bytes: 0, differences: [] as string[] };
   for (const folder of FILE_FOLDERS) {
     const one = await compareFiles(join(before, folder), join(after, folder));

@@ -76,13 +76,12 @@ t.test('the folder of the example', async (t) => {
   const orm = await MikroORM.init(shopOptions(one));
   const other = await MikroORM.init(shopOptions(two));
   t.teardown(() => Promise.all([orm.close(true), other.close(true)]));
-  const target = join(two, 'shop.sqlite');
   const emptied = ['customer.session_token'];
-  const same = await compareRows(orm, target, emptied);
+  const same = await compareRows(orm, other, emptied);
   t.same(same.differences, []);
   t.ok(same.compared > 10_000);
   t.match(
-    (await compareRows(orm, target)).differences,
+    (await compareRows(orm, other)).differences,
     [/^customer: 1200 rows became 1200/],
     'what was EXCLUDEd is seen',
   );
@@ -97,7 +96,7 @@ t.test('the folder of the example', async (t) => {
     ['CREATE TABLE more (id INTEGER)', /^the tables are not the same/],
   ];
   for (const [change] of changes) await other.em.getConnection().execute(change);
-  const { differences } = await compareRows(orm, target, emptied);
+  const { differences } = await compareRows(orm, other, emptied);
   t.equal(differences.length, changes.length, differences.join('; '));
   for (const [change, said] of changes)
     t.ok(
