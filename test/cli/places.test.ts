@@ -1,5 +1,5 @@
 /** `dbs` on folders as destinations, and what it says when something is wrong with them. */
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { newKeyPair } from '../../lib/index.ts';
@@ -63,6 +63,9 @@ t.test('without a file: to the destinations of the settings, with the keys of th
   t.equal(elsewhere.code, 0, elsewhere.err);
   t.equal(readdirSync(theirs).length, 1, '$DBS_DESTINATIONS goes before the settings');
   t.equal(readdirSync(mine).length, 1);
+  const missing = await run(`backup ${config}`, { ...noPassphrase, DBS_DESTINATIONS: `${app}/missing` });
+  t.match(missing, { code: 10, err: /ERR_SINK_NOT_FOUND/ });
+  t.notOk(existsSync(join(app, 'missing')), 'a folder that does not exist does not become a file');
   const nowhere = await run(`backup --config-dbs ${writeSettings(app, { prefix: 'none' })}`);
   t.match(nowhere, { code: 2, err: /Say where to, use --to, or set destinations/ });
 });

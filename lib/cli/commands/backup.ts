@@ -41,7 +41,7 @@ async function backup(session: Session, file: string | undefined, options: Optio
   try {
     const config = library.withEnvironment((app.backupConfig ?? {}) as BackupConfig, ctx.env);
     const output = stdout ? library.streamSink(stdout, 'stdout') : file;
-    const outputs = options.to ?? (file === undefined ? config.destinations : undefined);
+    const outputs = options.to ?? (file === undefined ? config.destinations?.map(asPlace) : undefined);
     if (file === undefined && !outputs?.length)
       throw usage("Missing required argument 'file'. Say where to, use --to, or set destinations ($DBS_DESTINATIONS).");
     const secret = (await keys(config)) ?? (await library.unattendedSecret(config, ctx.env));
@@ -59,6 +59,11 @@ async function backup(session: Session, file: string | undefined, options: Optio
   } finally {
     await app.close();
   }
+}
+
+/** A destination is a place for many, also where its folder does not exist or its URL lacks the last slash. */
+function asPlace<T>(destination: T | string): T | string {
+  return typeof destination !== 'string' || destination.endsWith('/') ? destination : `${destination}/`;
 }
 
 /** Where one of several outputs does not have it. */
