@@ -91,7 +91,9 @@ const ready = asked.filter((name) => !services.missing.some(({ files }) => files
 if (wanted.length > 0) {
   await suite('as asked', ready, { env: services.env });
 } else {
-  await suite(`Node ${process.versions.node}, MikroORM 6 (libsql)`, ready, { env: services.env });
+  // test/node24 needs a newer one, below.
+  const here = ready.filter((name) => !name.startsWith('test/node24/'));
+  await suite(`Node ${process.versions.node}, MikroORM 6 (libsql)`, here, { env: services.env });
   const database = files('test/orm/', 'test/files/', 'test/app/backup');
   if (install(matrix7) && existsSync(node24)) {
     await suite('Node 24, MikroORM 7 (libsql)', database, { node: node24, env: { DBS_TEST_ORM: '7' } });
