@@ -1,5 +1,6 @@
 /** What `defineBackupConfig` checks beyond the registry. */
 import { DURATION_FORMS, parseDuration } from './catalog/duration.ts';
+import { PREFIX } from './catalog/naming.ts';
 import { parseSchedule } from './catalog/schedule.ts';
 import { expect, isText, isTexts, known } from './checks.ts';
 import { LOCK_NAME } from './orm/lock.ts';
@@ -31,8 +32,6 @@ const LOCK = ['name', 'lease', 'wait'];
 const HOOKS = ['before', 'after', 'failed'] as const;
 const WEBHOOK = ['url', 'secretEnv', 'timeout', 'retries', 'on'];
 const PING = ['url', 'timeout', 'retries'];
-/** A file name is to stay one segment, the same on every system and in every URL. */
-const PREFIX = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const LEAST_LEASE = 1000;
 
 /** @throws ConfigError ERR_CONFIG_UNKNOWN_OPTION, ERR_CONFIG_INVALID_OPTION, ERR_CONFIG_UNKNOWN_FIELD_TYPE, ERR_CONFIG_SCHEDULE */

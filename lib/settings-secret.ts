@@ -1,12 +1,9 @@
 /** The keys of backups that nobody attends: from the settings and the environment. */
-import { readFile } from 'node:fs/promises';
 import type { OpeningKeys, SealingKeys } from './container/keys.ts';
 import { parsePublicKey } from './crypto/text-keys.ts';
 import { ConfigError } from './errors.ts';
+import { passphraseFromFile } from './passphrase-file.ts';
 import type { BackupConfig } from './settings.ts';
-
-/** A passphrase is a sentence, not a file. */
-const LONGEST = 64 * 1024;
 
 /**
  * $DBS_PASSPHRASE_FILE or $DBS_PASSPHRASE before `passphraseFile`, and `recipients` beside either. The file is read anew each time, so that a new passphrase needs
@@ -38,27 +35,10 @@ export async function unattendedOpening(
 
 async function unattendedPassphrase(config: BackupConfig, env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const fromEnvironment = env.DBS_PASSPHRASE_FILE ? undefined : env.DBS_PASSPHRASE;
-  const passphrase = fromEnvironment ?? (config.passphraseFile && (await fromFile(config.passphraseFile)));
+  const passphrase = fromEnvironment ?? (config.passphraseFile && (await passphraseFromFile(config.passphraseFile)));
   if (passphrase !== '') return passphrase;
   throw new ConfigError(
     'ERR_KEY_EMPTY_PASSPHRASE',
     `The passphrase from ${fromEnvironment === undefined ? config.passphraseFile : '$DBS_PASSPHRASE'} is empty. Give one of at least one character.`,
   );
-}
-
-async function fromFile(path: string): Promise<string> {
-  const wrong = (what: string, cause?: unknown) =>
-    new ConfigError('ERR_KEY_PASSPHRASE_FILE', `The passphrase file ${path} ${what}`, { cause, facts: { path } });
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw wrong(`cannot be read (${(error as NodeJS.ErrnoException).code}). Check its path and permissions.`, error);
-  }
-  if (bytes.length > LONGEST) throw wrong('is longer than 64 KiB: this is no passphrase.');
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');
-  } catch {
-    throw wrong('is not UTF-8 text.');
-  }
 }

@@ -5,7 +5,7 @@ import { ConfigError } from '../errors.ts';
 export const DEFAULT_PREFIX = 'backup';
 
 /** One path segment, the same on every system and in every URL. */
-const PREFIX = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+export const PREFIX = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const NAME = /^(.+)-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)Z(?:-([2-9]|[1-9]\d{1,3}))?\.dbs$/;
 
 /** What a name says. */

@@ -1,7 +1,7 @@
 /** Where a passphrase comes from. It never reaches another process, a log, an event or an error message. */
-import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { ConfigError } from '../errors.ts';
+import { LONGEST_PASSPHRASE, passphraseFromFile, passphraseText } from '../passphrase-file.ts';
 import { Prompt, type PromptTerminal } from './prompt.ts';
 import { usage } from './usage.ts';
 
@@ -25,8 +25,6 @@ export interface Wanted {
   stdinTaken?: boolean;
 }
 
-/** A passphrase is a sentence, not a file. */
-const LONGEST = 64 * 1024;
 const WAYS = 'Give --passphrase-file FILE, --passphrase-stdin, or $DBS_PASSPHRASE';
 
 /**
@@ -45,7 +43,7 @@ export async function givenPassphrase(
   if ([passphrase, passphraseFile, passphraseStdin].filter((given) => given !== undefined).length > 1) {
     throw usage('Give one of --passphrase-file, --passphrase-stdin and --passphrase, not several.');
   }
-  if (passphraseFile !== undefined) return checked(await fromFile(passphraseFile), passphraseFile);
+  if (passphraseFile !== undefined) return checked(await passphraseFromFile(passphraseFile), passphraseFile);
   if (passphraseStdin) {
     if (wanted.stdinTaken) {
       throw usage(
@@ -95,40 +93,12 @@ function checked(text: string, from: string): string {
   );
 }
 
-async function fromFile(path: string): Promise<string> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw fileError(
-      `The passphrase file ${path} cannot be read (${code}). Check its path and permissions.`,
-      path,
-      error,
-    );
-  }
-  return line(bytes, `The passphrase file ${path}`, path);
-}
-
 async function fromStdin(stdin: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of stdin) {
     chunks.push(chunk as Buffer);
-    if ((length += (chunk as Buffer).length) > LONGEST) break;
+    if ((length += (chunk as Buffer).length) > LONGEST_PASSPHRASE) break;
   }
-  return line(Buffer.concat(chunks), 'The passphrase on stdin', '-');
-}
-
-function line(bytes: Buffer, what: string, path: string): string {
-  if (bytes.length > LONGEST) throw fileError(`${what} is longer than 64 KiB: this is no passphrase.`, path);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');
-  } catch {
-    throw fileError(`${what} is not UTF-8 text.`, path);
-  }
-}
-
-function fileError(message: string, path: string, cause?: unknown): ConfigError {
-  return new ConfigError('ERR_KEY_PASSPHRASE_FILE', message, { cause, facts: { path } });
+  return passphraseText(Buffer.concat(chunks), 'The passphrase on stdin', '-');
 }
