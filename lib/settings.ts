@@ -3,6 +3,7 @@
  * they are made, and who is told. It stands under the key `dbs` of the MikroORM configuration; environment variables go before it (settings-environment.ts).
  */
 import type { Duration } from './catalog/duration.ts';
+import type { RetentionRules } from './catalog/retention.ts';
 import type { ScheduleSettings } from './catalog/schedule.ts';
 import type { DestinationFactory } from './destinations.ts';
 import { type OrmLike, setting } from './orm/orm-like.ts';
@@ -43,17 +44,8 @@ export interface BackupConfig extends RegistryConfig {
   stateFile?: string | false;
 }
 
-/** How many backups stay: of the newest, and the newest of each of the last hours, days, weeks, months and years. */
-export interface RetentionSettings {
-  keepLast?: number;
-  keepHourly?: number;
-  keepDaily?: number;
-  keepWeekly?: number;
-  keepMonthly?: number;
-  keepYearly?: number;
-  /** File names that are never removed. */
-  pins?: string[];
-}
+/** Which backups stay; periods are those of UTC. */
+export type RetentionSettings = Omit<RetentionRules, 'timeZone'>;
 
 export interface LockSettings {
   /** Backups of one name never run at once. Default `backup`. */
