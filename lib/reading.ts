@@ -3,6 +3,7 @@ import { Readable, type Transform, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { OpenedKeys } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
+import { TruncatedError } from './errors.ts';
 import { SlotPool } from './stages/blocks.ts';
 import { Deblocker, type VerifiedBlock } from './stages/deblocker.ts';
 import { Decryptor } from './stages/decryptor.ts';
@@ -37,9 +38,25 @@ export async function readItems(
   signal?: AbortSignal,
   between: Transform[] = [],
 ): Promise<void> {
-  const source = Readable.from(blocks, { highWaterMark: 1 });
-  await pipeline(
-    [source, ...decryptingStages(reader, keys), new Deserializer(), ...between, target],
-    signal ? { signal } : {},
+  let failure: unknown;
+  // What is wrong with the blocks is said once all of those before have been opened: which error is told must not hang on which was faster.
+  const source = Readable.from(
+    (async function* () {
+      try {
+        yield* blocks;
+      } catch (error) {
+        failure = error;
+      }
+    })(),
+    { highWaterMark: 1 },
   );
+  try {
+    await pipeline(
+      [source, ...decryptingStages(reader, keys), new Deserializer(), ...between, target],
+      signal ? { signal } : {},
+    );
+  } catch (error) {
+    throw failure && error instanceof TruncatedError && error.code === 'ERR_TRUNCATED_STREAM' ? failure : error;
+  }
+  if (failure) throw failure;
 }
