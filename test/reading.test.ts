@@ -14,6 +14,7 @@ const fileId = Buffer.alloc(16);
 const keys = { payloadKey: aeadKey(Buffer.alloc(32)), fileId } as OpenedKeys;
 /** Looking for another copy of a block takes its time. */
 const slow = {
+  // biome-ignore lint/correctness/useYield: there is none
   async *alternatives() {
     await delay(50);
   },
