@@ -1,9 +1,10 @@
 /** Compiles the library and `job.ts`, and runs jobs. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from '../../scripts/bundle.ts';
 import type { Job } from './job.ts';
 import type { Outcome } from './measured.ts';
 import type { SinkJob } from './sink-job.ts';
@@ -11,17 +12,16 @@ import type { SinkJob } from './sink-job.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 let compiled: string | undefined;
 
-/** Compiles to plain JavaScript, as `npm run build` does, into a folder of this run's own. @returns where the jobs are */
+/** Bundles, as `npm run build` does, into a folder of this run's own. @returns where the jobs are */
 function compile(): string {
   if (compiled) return compiled;
   // Below node_modules, so that the packages are found from there.
   const out = join(root, 'node_modules/.cache', `dbs-bench-${process.pid}`);
   process.on('exit', () => rmSync(out, { recursive: true, force: true }));
-  const tsc = join(root, 'node_modules/typescript/bin/tsc');
-  spawnSync(process.execPath, [tsc, '-p', join(root, 'bench/tsconfig.json'), '--outDir', out], { stdio: 'inherit' });
+  bundle(['bench/support/job.ts', 'bench/support/sink-job.ts'], out, 'bench/support');
   // The library reads its version from it.
   copyFileSync(join(root, 'package.json'), join(out, 'package.json'));
-  compiled = join(out, 'bench/support');
+  compiled = out;
   return compiled;
 }
 

@@ -1,6 +1,6 @@
 /** What the CLI's tests share: a world of fakes for runs in this process, and a real app for runs of the real program. */
-import { spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
@@ -9,6 +9,7 @@ import type { CliContext } from '../../lib/cli/context.ts';
 import { runCli } from '../../lib/cli/program.ts';
 import type { PromptInput } from '../../lib/cli/prompt.ts';
 import type { Output } from '../../lib/cli/terminal.ts';
+import { bundlePackage } from '../../scripts/bundle.ts';
 import { schemaErrors } from './schema.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -109,7 +110,7 @@ export interface RunOptions {
 export const NODE = ['-u', 'NODE_OPTIONS', process.execPath];
 
 /**
- * The program as it is published: compiled, in a folder of its own with this package's dependencies. It starts in a third of the time that the sources
+ * The program as it is published: bundled, in a folder of its own with this package's dependencies. It starts in a third of the time that the sources
  * take, and there are many starts; and what loads the app's TypeScript is then the program itself.
  */
 export function buildProgram(): string {
@@ -117,12 +118,7 @@ export function buildProgram(): string {
   mkdirSync(folder);
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   copyFileSync(join(root, 'package.json'), join(folder, 'package.json'));
-  const compiler = join(root, 'node_modules/typescript/bin/tsc');
-  const project = join(root, 'tsconfig.build.json');
-  const argv = [...NODE, compiler, '-p', project, '--outDir', join(folder, 'dist'), '--declaration', 'false'];
-  // Types that do not fit are not this test's business: what is broken will fail below.
-  const compiled = spawnSync('env', argv, { env: cleanEnvironment(), encoding: 'utf8' });
-  if (!existsSync(join(folder, 'dist/cli/main.js'))) throw new Error(compiled.stderr + compiled.stdout);
+  bundlePackage(join(folder, 'dist'));
   return join(folder, 'dist/cli/main.js');
 }
 
@@ -169,7 +165,7 @@ export default defineConfig({ entities: [Shop, Product], dbName: process.env.SHO
 `;
 
 const SEED = `
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { MikroORM } from '@mikro-orm/libsql';
 import config, { Product, Shop } from './mikro-orm.config.js';
 const orm = await MikroORM.init({ ...config, debug: false });
