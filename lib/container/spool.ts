@@ -79,6 +79,13 @@ export class Spool implements ByteSource {
     return (await this.#handle.read(into, 0, Math.min(into.length, this.#size - offset), offset)).bytesRead;
   }
 
+  /** Its bytes from an offset on, in one buffer that is overwritten. */
+  async *from(offset: number): AsyncGenerator<Buffer> {
+    const buffer = Buffer.allocUnsafeSlow(1 << 20);
+    for (let at = offset, have: number; (have = await this.read(at, buffer)) > 0; at += have)
+      yield buffer.subarray(0, have);
+  }
+
   close(): Promise<void> {
     return this.#handle.close();
   }

@@ -5,7 +5,7 @@ import { Spool } from '../container/spool.ts';
 import { blockHash } from '../crypto/hash.ts';
 import { BackupError, TruncatedError } from '../errors.ts';
 import { type Header, readHeader } from '../format/header.ts';
-import { FINAL, FULL_RECORD, GROUP, PAGE, RecordType } from '../format/limits.ts';
+import { DELAY, FINAL, FULL_RECORD, GROUP, GROUP_PARITY, type LayoutName, PAGE, RecordType } from '../format/limits.ts';
 import type { PageFields } from '../format/page.ts';
 import { takeSlot } from './blocks.ts';
 import type { VerifiedBlock } from './deblocker.ts';
@@ -18,12 +18,21 @@ export interface MergerHeader {
   headers: Header[];
 }
 
+/** Bytes after which a group has all that an append-only writer gives it: its parity and, where the copies are interleaved, those of its last blocks. */
+const SPAN = {
+  tandem: (GROUP + GROUP_PARITY + 4) * FULL_RECORD,
+  split: (GROUP + GROUP_PARITY + 4) * FULL_RECORD,
+  interleaved: (2 * GROUP + GROUP_PARITY + 2 * DELAY + 4) * FULL_RECORD,
+};
+
 /**
- * Takes a container's bytes, cut anywhere, and emits its blocks in order, each as soon as its hash fits. From the first damage on it
- * waits for the second copy and the outer parity: everything from the beginning of the damaged group on is spooled to a temporary file, as ciphertext, and healed when
- * the input ends. For a file that can be read at any offset, `validateBackup` and `restoreBackup` need no spool.
+ * Takes a container's bytes, cut anywhere, and emits its blocks in order, each as soon as its hash fits. From a damaged block on it waits for the
+ * parity of the group and, in interleaved layout, for the copies that follow: the group is in a temporary file, as ciphertext, and is healed as soon as
+ * those are there. What they do not heal waits for the rest, as in tandem layout the second copy is the end of the file. For a file that can be read
+ * at any offset, `validateBackup` and `restoreBackup` need no spool.
  *
- * Memory: two blocks. Disk: one group's records, 280 MB, while all is well; else what follows the damage. Errors: as `ContainerReader`.
+ * Memory: two blocks, and what `ContainerReader` takes to heal. Disk: the records of one group, 280 MB, and 40 MB more where it is damaged; for a group
+ * that its own parity does not heal, up to all that follows it. Errors: as `ContainerReader`.
  * @see DualCopyInterleaver, the mirror
  */
 export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
@@ -36,8 +45,15 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
   #first: PageFields | null | undefined;
   #fileId: Buffer | undefined;
   #spool: Spool | undefined;
+  /** That one, and those that are still being read. */
+  readonly #spools = new Set<Spool>();
   #next = 0;
+  /** Since the beginning, or since a damaged group was healed. */
   #wholeSoFar = true;
+  #damaged = false;
+  #layout: LayoutName = 'interleaved';
+  /** Bytes to spool before the next attempt at a damaged group. */
+  #enough = 0;
   #finished = false;
 
   constructor() {
@@ -49,7 +65,7 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
 
   /** Blocks had to be healed, or something behind the last one was not looked at. */
   get healed(): boolean {
-    return !this.#wholeSoFar;
+    return this.#damaged || !this.#wholeSoFar;
   }
 
   protected override accept(chunk: Buffer): void | Promise<void> {
@@ -65,7 +81,7 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
   }
 
   async #accept(chunk: Buffer): Promise<void> {
-    this.#spool ??= await Spool.create();
+    this.#spool ??= await this.#create();
     await this.#spool.append(chunk);
     for (let at = 0; at < chunk.length && this.#wholeSoFar && !this.#finished; ) {
       const wanted = this.#wanted();
@@ -76,6 +92,67 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
       if (this.#have < wanted) break;
       if (this.#have === PAGE && this.#wanted() > PAGE) continue;
       await this.#take(chunk.subarray(at));
+    }
+    if (this.#wholeSoFar) return;
+    this.#enough ||= SPAN[this.#layout];
+    if (this.#spool.size >= this.#enough) await this.#healGroup();
+  }
+
+  /** Heals the group of the next block from what is there, and goes on behind it; or waits for as much again. */
+  async #healGroup(): Promise<void> {
+    const spool = this.#spool!;
+    const end = (Math.floor(this.#next / GROUP) + 1) * GROUP;
+    let reader: ContainerReader;
+    try {
+      reader = await this.#open(spool);
+      if (reader.extent.count <= end) return this.#wait();
+      await this.#emit(reader, end);
+    } catch (error) {
+      if (!(error instanceof BackupError)) throw error;
+      return this.#wait();
+    }
+    this.#damaged = true;
+    this.#wholeSoFar = true;
+    this.#enough = 0;
+    this.#have = 0;
+    this.#first = undefined;
+    this.#spool = undefined;
+    const first = reader.blocks.maps[0]!.records.find(
+      (r) =>
+        (r.type === RecordType.HEADER && r.sequence * GROUP >= end) ||
+        (r.type === RecordType.DATA && r.sequence >= end),
+    );
+    for await (const chunk of spool.from(first!.offset)) await this.#accept(chunk);
+    await this.#drop(spool);
+  }
+
+  #wait(): void {
+    this.#enough = this.#spool!.size * 2;
+  }
+
+  async #create(): Promise<Spool> {
+    const spool = await Spool.create();
+    this.#spools.add(spool);
+    return spool;
+  }
+
+  async #drop(spool: Spool): Promise<void> {
+    this.#spools.delete(spool);
+    await spool.close();
+  }
+
+  async #open(spool: Spool): Promise<ContainerReader> {
+    const reader = await ContainerReader.open([spool], this.#fileId ? { fileId: this.#fileId.toString('hex') } : {});
+    const { fileId, headers } = reader;
+    this.#fileId = fileId;
+    this.#found.resolve({ fileId, headers });
+    return reader;
+  }
+
+  async #emit(reader: ContainerReader, to?: number): Promise<void> {
+    for await (const block of reader.stream(() => takeSlot(undefined), this.#next, to)) {
+      await this.send(block);
+      this.#next++;
     }
   }
 
@@ -110,6 +187,7 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
     const header = page.body && readHeader(page.body);
     if (!header) return;
     this.#fileId = page.fileId;
+    this.#layout = header.core.layout;
     this.#found.resolve({ fileId: page.fileId, headers: [header] });
   }
 
@@ -132,14 +210,9 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
   protected override async finish(): Promise<void> {
     if (this.#finished) return;
     this.#wholeSoFar = false;
-    this.#spool ??= await Spool.create();
+    this.#spool ??= await this.#create();
     try {
-      const reader = await ContainerReader.open(
-        [this.#spool],
-        this.#fileId ? { fileId: this.#fileId.toString('hex') } : {},
-      );
-      this.#found.resolve({ fileId: reader.fileId, headers: reader.headers });
-      for await (const block of reader.stream(() => takeSlot(undefined), this.#next)) await this.send(block);
+      await this.#emit(await this.#open(this.#spool));
     } catch (cause) {
       const error = this.#isCut(cause) ? this.#truncated(cause) : cause;
       this.#found.reject(error);
@@ -160,10 +233,7 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#found.reject(error ?? new Error('the merger was destroyed'));
-    const closed = this.#spool?.close() ?? Promise.resolve();
-    closed.then(
-      () => callback(error),
-      () => callback(error),
-    );
+    const closed = [...this.#spools].map((spool) => this.#drop(spool));
+    Promise.allSettled(closed).then(() => callback(error));
   }
 }
