@@ -69,9 +69,14 @@ export async function openDestination(
   if (typeof target !== 'string') return target;
   if (isUrl(target)) {
     if (checkUrl(target) === 'file') return new FileDestination(localPath(target));
-    return (await openPlace(target.endsWith('/') ? target : `${target}/`, settings)).destination;
+    return (await openPlace(asPlace(target), settings)).destination;
   }
   return new FileDestination(target);
+}
+
+/** A destination is a place for many, also where its folder does not exist or its URL lacks the last slash. */
+export function asPlace<T>(destination: T | string): T | string {
+  return typeof destination !== 'string' || destination.endsWith('/') ? destination : `${destination}/`;
 }
 
 async function pathPlace(path: string): Promise<Place> {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { asPlace } from '../../destinations.ts';
 import type { BackupConfig } from '../../settings.ts';
 import type { WriteResult } from '../../types.ts';
 import { ExitCode } from '../exit-codes.ts';
@@ -59,11 +60,6 @@ async function backup(session: Session, file: string | undefined, options: Optio
   } finally {
     await app.close();
   }
-}
-
-/** A destination is a place for many, also where its folder does not exist or its URL lacks the last slash. */
-function asPlace<T>(destination: T | string): T | string {
-  return typeof destination !== 'string' || destination.endsWith('/') ? destination : `${destination}/`;
 }
 
 /** Where one of several outputs does not have it. */

@@ -1,12 +1,7 @@
 import type { Command } from 'commander';
-import { ExitCode } from '../exit-codes.ts';
 import { example, settingsOptions } from '../options.ts';
-import { type AppFlags, type Runner, type Session, settingsFor } from '../session.ts';
-import { transferSummary } from '../stored.ts';
-
-interface Options extends AppFlags {
-  force?: boolean;
-}
+import type { Runner } from '../session.ts';
+import { type TransferFlags, transfer } from '../transfer.ts';
 
 /** `dbs push FILE URL` */
 export function pushCommand(program: Command, run: Runner): void {
@@ -17,20 +12,9 @@ export function pushCommand(program: Command, run: Runner): void {
     .argument('<url>', 'where to: a folder or a URL that ends in /, where it keeps its name, or the file to be')
     .option('-f, --force', 'replace what has that name')
     .addHelpText('after', example('dbs push app.dbs s3://backups/shop/'));
-  settingsOptions(command).action(run(push));
-}
-
-async function push(session: Session, file: string, url: string, options: Options): Promise<ExitCode> {
-  const { ctx, out } = session;
-  const settings = await settingsFor(session, options, file, url);
-  const library = await ctx.library();
-  out.resumable = true;
-  const report = await library.pushBackup(file, url, {
-    ...settings,
-    ...(options.force ? { force: true } : {}),
-    signal: ctx.signal,
-    onEvent: out.event,
-  });
-  out.result(report, transferSummary(report));
-  return report.healed ? ExitCode.HEALED : ExitCode.OK;
+  settingsOptions(command).action(
+    run((session, file: string, url: string, flags: TransferFlags) =>
+      transfer(session, flags, [file, url], (library, settings) => library.pushBackup(file, url, settings)),
+    ),
+  );
 }
