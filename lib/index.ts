@@ -8,6 +8,7 @@ export type { Duration } from './catalog/duration.ts';
 export { DEFAULT_PREFIX, makeName, type ParsedName, parseName } from './catalog/naming.ts';
 export { type RetentionRules, retain, type Verdict } from './catalog/retention.ts';
 export { parseSchedule, type Schedule, type ScheduleSettings, scheduleFromText } from './catalog/schedule.ts';
+export { type DerivedPassphrase, derivePassphrase, type UnlockedBackup } from './container/keys.ts';
 export { listBackup, readEntry } from './contents.ts';
 export {
   type DestinationFactory,
@@ -34,6 +35,7 @@ export {
   removeKey,
   rotateKeys,
   type SlotInfo,
+  unlockBackup,
 } from './keys.ts';
 export { BackupManager, backupManager } from './manager.ts';
 export { recycle } from './memory.ts';

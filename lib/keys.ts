@@ -1,6 +1,7 @@
 /** Who can open a backup: its key slots, listed, added, removed and rotated in place (SPEC.md section 6). */
 import { open } from 'node:fs/promises';
-import { createSlots, type OpenedKeys, signHeader } from './container/keys.ts';
+import type { Readable } from 'node:stream';
+import { createSlots, type OpenedKeys, signHeader, UnlockedBackup } from './container/keys.ts';
 import type { ContainerReader } from './container/reader.ts';
 import { blockHash } from './crypto/hash.ts';
 import { generateX25519 } from './crypto/key-wrap.ts';
@@ -13,7 +14,7 @@ import { order } from './format/layout.ts';
 import { DELAY, GROUP, Layout, MAX_SLOTS, RecordType } from './format/limits.ts';
 import { openKeys, sealingKeys, withReader } from './sources.ts';
 import { PageSealer } from './stages/page-sealer.ts';
-import type { OpeningSecret, ReadOptions, SealingSecret } from './types.ts';
+import type { BackupSource, OpeningSecret, ReadOptions, SealingSecret } from './types.ts';
 
 export { encodePublicKey, encodeSecretKey, parseIdentities, parsePublicKey };
 
@@ -47,6 +48,28 @@ export interface KeysReport {
 /** The slots of a backup, without a key. */
 export function listKeys(path: string, options: ReadOptions = {}): Promise<KeysReport> {
   return withReader(path, options, async (reader) => reportOf(path, reader.headers[0]!));
+}
+
+/**
+ * Tries the key, and nothing else: reads what it takes to know the backup, a few pages where it is whole. What comes back stands for the key wherever this backup
+ * is opened again. So Argon2id can run before the app is loaded, and a wrong passphrase is known before the database is asked.
+ * @param source one that can be read twice: not a stream, which would be used up
+ * @throws WrongPassphraseError, NoKeyMatchError, TamperError ERR_TAMPER_HEADER; FormatError, DamageError where there is no backup or no key material left
+ * @example
+ * const secret = await unlockBackup('app.dbs', passphrase);
+ * const { orm } = await import('./app.js');
+ * await restoreBackup(orm, 'app.dbs', secret);
+ */
+export function unlockBackup(
+  source: Exclude<BackupSource, Readable>,
+  secret: OpeningSecret,
+  options: ReadOptions = {},
+): Promise<UnlockedBackup> {
+  return withReader(source, options, async (reader) => {
+    const unlocked = new UnlockedBackup(await openKeys(reader, secret));
+    options.signal?.throwIfAborted();
+    return unlocked;
+  });
 }
 
 /** Adds slots for passphrases or recipients. @param secret opens the backup now. @throws as `changeKeys` */

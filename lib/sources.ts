@@ -1,7 +1,14 @@
 /** Turns what users name as a backup into random access, and secrets into keys. */
 import { Readable } from 'node:stream';
 import type { How } from './container/block-reader.ts';
-import { type OpenedKeys, type OpeningKeys, openFileKeys, type SealingKeys } from './container/keys.ts';
+import {
+  DerivedPassphrase,
+  type OpenedKeys,
+  type OpeningKeys,
+  openFileKeys,
+  type SealingKeys,
+  UnlockedBackup,
+} from './container/keys.ts';
 import { ContainerReader } from './container/reader.ts';
 import { type ByteSource, bufferSource } from './container/source.ts';
 import { spool } from './container/spool.ts';
@@ -84,12 +91,14 @@ function openReader(
   });
 }
 
-/** @throws as `openFileKeys` */
-export function openKeys(reader: ContainerReader, secret: OpeningSecret): Promise<OpenedKeys> {
-  return openFileKeys(reader.headers, reader.fileId, openingKeys(secret));
+/** @throws as `openFileKeys`; for an unlocked backup as `UnlockedBackup.open` */
+export async function openKeys(reader: ContainerReader, secret: OpeningSecret): Promise<OpenedKeys> {
+  const { headers, fileId } = reader;
+  if (secret instanceof UnlockedBackup) return secret.open(headers, fileId);
+  return openFileKeys(headers, fileId, openingKeys(secret));
 }
 
-function openingKeys(secret: OpeningSecret): OpeningKeys {
+function openingKeys(secret: string | OpeningKeys): OpeningKeys {
   const keys = typeof secret === 'string' ? { passphrase: secret } : secret;
   if (keys.passphrase === '')
     throw new ConfigError(
@@ -100,5 +109,5 @@ function openingKeys(secret: OpeningSecret): OpeningKeys {
 }
 
 export function sealingKeys(secret: SealingSecret): SealingKeys {
-  return typeof secret === 'string' ? { passphrases: [secret] } : secret;
+  return typeof secret === 'string' || secret instanceof DerivedPassphrase ? { passphrases: [secret] } : secret;
 }

@@ -1,6 +1,6 @@
 /** Options and results of the public functions. Results are plain JSON, apart from methods that are said to be there. */
 import type { Readable } from 'node:stream';
-import type { OpeningKeys, SealingKeys } from './container/keys.ts';
+import type { DerivedPassphrase, OpeningKeys, SealingKeys, UnlockedBackup } from './container/keys.ts';
 import type { ByteSource } from './container/source.ts';
 import type { Survival } from './container/survival.ts';
 import type { DestinationSettings } from './destinations.ts';
@@ -12,10 +12,10 @@ import type { LayoutName } from './format/limits.ts';
 import type { Losses } from './salvage.ts';
 import type { Destination, Sink } from './sinks/sink.ts';
 
-/** A passphrase, or several, or recipients' public keys. */
-export type SealingSecret = string | SealingKeys;
-/** A passphrase, or secret keys. */
-export type OpeningSecret = string | OpeningKeys;
+/** A passphrase, as text or derived (`derivePassphrase`), or several, or recipients' public keys. */
+export type SealingSecret = string | DerivedPassphrase | SealingKeys;
+/** A passphrase, or secret keys, or what `unlockBackup` made of them. */
+export type OpeningSecret = string | OpeningKeys | UnlockedBackup;
 /** A path or URL, bytes, random access, or a stream (spooled to a temporary file). */
 export type BackupSource = string | Buffer | ByteSource | Readable;
 

@@ -2,9 +2,9 @@
 import { mkdir, open } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { defineEntity, MikroORM, p } from '@mikro-orm/libsql';
-import { type BackupConfig, defineBackupConfig } from '../../lib/settings.ts';
+import { MikroORM } from '@mikro-orm/libsql';
 import { Random } from '../../lib/testkit/random.ts';
+import { appConfig } from './app-config.ts';
 
 /** The module under @mikro-orm/libsql, which ships no types that fit here. */
 interface Libsql {
@@ -13,30 +13,6 @@ interface Libsql {
   close(): void;
 }
 const Database = createRequire(import.meta.url)('libsql') as new (path: string) => Libsql;
-
-const Article = defineEntity({
-  name: 'Article',
-  properties: {
-    id: p.integer().primary(),
-    title: p.string(),
-    author: p.string().nullable(),
-    body: p.text(),
-    price: p.double(),
-    stock: p.integer(),
-    createdAt: p.datetime(),
-    meta: p.json<object>(),
-  },
-});
-
-const Blob = defineEntity({
-  name: 'Blob',
-  properties: { id: p.integer().primary(), noise: p.blob() },
-});
-
-const Attachment = defineEntity({
-  name: 'Attachment',
-  properties: { id: p.integer().primary(), path: p.string() },
-});
 
 export interface AppSize {
   /** Bytes of rows, about: of text as JSON has it. */
@@ -51,11 +27,7 @@ export interface AppSize {
 
 /** The app as it runs: its tables are there already. */
 export function openApp(folder: string): Promise<MikroORM> {
-  return MikroORM.init({
-    entities: [Article, Blob, Attachment],
-    dbName: join(folder, 'app.sqlite'),
-    discovery: { warnWhenNoEntities: false },
-  });
+  return MikroORM.init(appConfig(folder));
 }
 
 /** Makes the tables, which takes memory of its own: not in the process that is measured. */
@@ -65,14 +37,6 @@ async function createApp(folder: string): Promise<void> {
   await orm.em.getConnection().execute('PRAGMA journal_mode = WAL');
   await orm.schema.updateSchema();
   await orm.close(true);
-}
-
-export function backupConfig(folder: string): BackupConfig {
-  return defineBackupConfig({
-    entities: { Attachment: { fields: { path: 'FILE' } } },
-    storages: { default: join(folder, 'uploads') },
-    baseDir: folder,
-  });
 }
 
 const WORDS =

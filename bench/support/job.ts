@@ -18,6 +18,7 @@ import {
 import { Random } from '../../lib/testkit/random.ts';
 import type { AppSize } from './app.ts';
 import { measured, type Outcome } from './measured.ts';
+import { PASSPHRASE } from './passphrase.ts';
 import type { Dialect } from './rows-app.ts';
 
 interface Writing {
@@ -45,8 +46,6 @@ export type { Outcome } from './measured.ts';
 /** With MikroORM, which a job without it must not load. */
 const app = () => import('./app.ts');
 
-const PASSPHRASE = 'correct horse battery staple';
-
 async function run(job: Job): Promise<Outcome> {
   switch (job.do) {
     case 'nothing':
@@ -65,18 +64,14 @@ async function run(job: Job): Promise<Outcome> {
         return {};
       });
     case 'backup': {
-      const { backupConfig, openApp } = await app();
-      const orm = await openApp(job.folder);
-      const options = { ...writing(job), config: backupConfig(job.folder) };
-      const outcome = await measured(() => createBackup(orm, secret(job), options));
+      const orm = await (await app()).openApp(job.folder);
+      const outcome = await measured(() => createBackup(orm, secret(job), writing(job)));
       await orm.close(true);
       return outcome;
     }
     case 'restore': {
-      const { backupConfig, openApp } = await app();
-      const orm = await openApp(job.folder);
-      const options = { config: backupConfig(job.folder) };
-      const outcome = await measured(() => restoreBackup(orm, job.input, PASSPHRASE, options));
+      const orm = await (await app()).openApp(job.folder);
+      const outcome = await measured(() => restoreBackup(orm, job.input, PASSPHRASE));
       await orm.close(true);
       return outcome;
     }

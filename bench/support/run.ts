@@ -1,12 +1,13 @@
-/** Compiles the library and `job.ts`, and runs jobs. */
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+/** Compiles the library, the program and `job.ts`, and runs jobs and the program. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { bundle } from '../../scripts/bundle.ts';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { bundle, bundlePackage } from '../../scripts/bundle.ts';
 import type { Job } from './job.ts';
-import type { Outcome } from './measured.ts';
+import type { Outcome, Usage } from './measured.ts';
+import { PASSPHRASE } from './passphrase.ts';
 import type { SinkJob } from './sink-job.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -18,9 +19,15 @@ function compile(): string {
   // Below node_modules, so that the packages are found from there.
   const out = join(root, 'node_modules/.cache', `dbs-bench-${process.pid}`);
   process.on('exit', () => rmSync(out, { recursive: true, force: true }));
-  bundle(['bench/support/job.ts', 'bench/support/sink-job.ts'], out, 'bench/support');
+  const entries = ['job', 'sink-job', 'app-config', 'at-exit'];
+  bundle(
+    entries.map((name) => `bench/support/${name}.ts`),
+    out,
+    'bench/support',
+  );
   // The library reads its version from it.
   copyFileSync(join(root, 'package.json'), join(out, 'package.json'));
+  bundlePackage(join(out, 'dist'));
   compiled = out;
   return compiled;
 }
@@ -43,6 +50,28 @@ function run(program: string, job: object, flags: string[]): Outcome {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return JSON.parse(out) as Outcome;
+}
+
+/** Runs the published program in an app's folder, in a process of its own, from its start to its exit. */
+export function runProgram(argv: string[], folder: string): Usage {
+  const out = compile();
+  const args = ['--import', join(out, 'at-exit.js'), join(out, 'dist/cli/main.js'), '--quiet', ...argv];
+  const { status, output } = spawnSync(process.execPath, args, {
+    cwd: folder,
+    env: { ...process.env, NODE_OPTIONS: '', DBS_PASSPHRASE: PASSPHRASE },
+    encoding: 'utf8',
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+  });
+  if (status !== 0) throw new Error(`dbs ${argv.join(' ')} ended with ${status}`);
+  return JSON.parse(output[3]!) as Usage;
+}
+
+/** Makes a project of an app's folder, for `dbs` to find: a manifest, the configuration, and where the packages are. */
+export function asProject(folder: string): void {
+  const config = pathToFileURL(join(compile(), 'app-config.js'));
+  writeFileSync(join(folder, 'mikro-orm.config.js'), `export { default } from '${config}';\n`);
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'measured', type: 'module' }));
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
 }
 
 /** An app without rows or files, to restore into. */

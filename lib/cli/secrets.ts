@@ -21,6 +21,11 @@ export interface OpeningFlags extends PassphraseOptions {
   identity?: string[];
 }
 
+interface SealingWanted extends Wanted {
+  /** Run Argon2id for a given passphrase at once, not when the backup begins: its memory is given back before the app's is taken. */
+  derived?: boolean;
+}
+
 /**
  * Reads what the options name, and takes the passphrase out of the environment, at once; the function that comes back asks a person where nothing was
  * named.
@@ -29,11 +34,11 @@ export interface OpeningFlags extends PassphraseOptions {
 export async function sealing(
   ctx: CliContext,
   flags: SealingFlags,
-  wanted: Wanted = {},
+  wanted: SealingWanted = {},
 ): Promise<() => Promise<SealingKeys>> {
   const { kdfIterations, kdfMemory, kdfParallelism } = flags;
   const given = await givenPassphrase(ctx, flags, wanted);
-  const { parsePublicKey } = await ctx.library();
+  const { derivePassphrase, parsePublicKey } = await ctx.library();
   const texts = [...(flags.recipient ?? [])];
   for (const path of flags.recipientsFile ?? []) texts.push(...keyLines(await keyFile(path)));
   const recipients = texts.map((text) => parsePublicKey(text));
@@ -42,15 +47,16 @@ export async function sealing(
     ...(kdfMemory === undefined ? {} : { memoryKiB: kdfMemory * 1024 }),
     ...(kdfParallelism === undefined ? {} : { parallelism: kdfParallelism }),
   };
+  const ready = given !== undefined && wanted.derived ? await derivePassphrase(given, kdf) : given;
   return async () => {
-    if (given === undefined && recipients.length > 0) return { recipients };
-    const passphrase = given ?? (await askPassphrase(ctx, { confirm: true }));
+    if (ready === undefined && recipients.length > 0) return { recipients };
+    const passphrase = ready ?? (await askPassphrase(ctx, { confirm: true }));
     return { passphrases: [passphrase], ...(recipients.length ? { recipients } : {}), kdf };
   };
 }
 
 /**
- * The same, with keys that the app's settings say before the prompt: `undefined` stands for those, which the library reads when they are needed.
+ * The same for commands that load the app, with keys that its settings say before the prompt: `undefined` stands for those, which the library reads when they are needed.
  * @throws as `sealing`
  */
 export async function sealingOrSettings(
@@ -60,7 +66,7 @@ export async function sealingOrSettings(
   const { passphrase, passphraseFile, passphraseStdin, recipient, recipientsFile } = flags;
   const ways = [passphrase, passphraseFile, passphraseStdin, recipient, recipientsFile, ctx.env.DBS_PASSPHRASE];
   const given = ways.some((way) => way !== undefined);
-  const keys = await sealing(ctx, flags);
+  const keys = await sealing(ctx, flags, { derived: true });
   return async (settings) => {
     const inSettings = settings.passphraseFile !== undefined || (settings.recipients?.length ?? 0) > 0;
     return inSettings && !given ? undefined : keys();

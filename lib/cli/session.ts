@@ -93,8 +93,7 @@ export async function settingsFor(
   flags: AppFlags,
   ...places: (string | undefined)[]
 ): Promise<{ settings?: BackupConfig }> {
-  const far = places.some((place) => place !== undefined && isUrl(place) && !/^file:/i.test(place));
-  return far ? { settings: await loadedSettings(session, flags) } : {};
+  return places.some(isFar) ? { settings: await loadedSettings(session, flags) } : {};
 }
 
 /** The same, whatever the places are. */
@@ -102,6 +101,11 @@ export async function loadedSettings({ ctx }: Session, flags: AppFlags): Promise
   const config = await ctx.loadSettings(appOf(ctx, flags));
   const { withEnvironment } = await import('../settings-environment.ts');
   return withEnvironment((config ?? {}) as BackupConfig, ctx.env);
+}
+
+/** Whether it takes settings to open it. */
+export function isFar(place: string | undefined): boolean {
+  return place !== undefined && isUrl(place) && !/^file:/i.test(place);
 }
 
 /** Reserves stdout for a backup. @throws ConfigError ERR_CLI_STDOUT_TTY */
@@ -122,6 +126,7 @@ export interface AppFlags {
 
 /** The app in the current folder. What it holds open is the caller's to close. */
 export async function openApp({ ctx }: Session, flags: AppFlags): Promise<App> {
+  ctx.signal.throwIfAborted();
   const app = await ctx.loadApp(appOf(ctx, flags));
   if (!ctx.signal.aborted) return app;
   await app.close();

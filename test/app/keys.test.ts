@@ -4,9 +4,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { inspect } from 'node:util';
 import t, { type Test } from 'tap';
+import { DEFAULT_KDF } from '../../lib/crypto/kdf.ts';
 import {
   addKeys,
+  derivePassphrase,
   listKeys,
   newKeyPair,
   type OpeningSecret,
@@ -16,6 +19,7 @@ import {
   rotateKeys,
   type SealingSecret,
   sealStream,
+  unlockBackup,
   validateBackup,
 } from '../../lib/index.ts';
 
@@ -29,6 +33,9 @@ async function sealed(t: Test, secret: SealingSecret, bytes = 2_000_000): Promis
   await sealStream(Readable.from([randomBytes(bytes)]), secret, { output });
   return output;
 }
+
+/** The first key slot, as it stands in the file's first page: salt at 16, commitment at 32 (SPEC.md section 6). */
+const slotBytes = (path: string) => readFileSync(path).subarray(128 + 104, 128 + 104 + 120);
 
 const opens = async (path: string, secret: OpeningSecret) => (await validateBackup(path, secret)).authentic;
 
@@ -66,6 +73,84 @@ t.test('several passphrases, and bad ones', async (t) => {
   await t.rejects(seal({ recipients: [Buffer.alloc(32)] }), code('ERR_KEY_BAD_RECIPIENT'));
   const composed = await seal({ passphrases: ['caf\u00e9'], kdf });
   t.equal(await opens(composed, 'cafe\u0301'), true, 'the same text, however it was typed');
+});
+
+/** All that a log, an error or JSON would show of an object, as it may be nested in another. */
+const shown = (object: object) =>
+  JSON.stringify({ object }) + inspect({ object }, { depth: 9, showHidden: true, getters: true }) + String(object);
+
+t.test('a passphrase that was derived before seals as its text does', async (t) => {
+  const derived = await derivePassphrase('correct horse', kdf);
+  const path = await sealed(t, derived);
+  t.match((await listKeys(path)).slots, [{ kind: 'passphrase', kdf }], 'one passphrase slot, with its parameters');
+  t.equal(await opens(path, 'correct horse'), true, 'the text opens it');
+  await t.rejects(opens(path, 'correct house'), code('ERR_KEY_WRONG_PASSPHRASE'));
+  const both = { passphrases: [derived, 'a second one'], kdf: { ...kdf, iterations: 2 } };
+  const other = await sealed(t, both);
+  t.match((await listKeys(other)).slots, [{ kdf }, { kdf: { iterations: 2 } }], '`kdf` is for texts');
+  t.equal(await opens(other, 'correct horse'), true, 'and it seals several');
+  t.equal(await opens(other, 'a second one'), true);
+  const third = await sealed(t, await derivePassphrase('correct horse', kdf));
+  const slots = [path, other, third].map(slotBytes);
+  const distinct = (from: number, to: number) => new Set(slots.map((s) => s.toString('hex', from, to))).size;
+  t.equal(distinct(16, 32), 2, 'a salt for each derivation');
+  t.equal(distinct(32, 64), 3, 'a commitment, and so a wrap key, for each file');
+  await t.rejects(derivePassphrase('', kdf), code('ERR_KEY_EMPTY_PASSPHRASE'));
+  await t.rejects(derivePassphrase('x', { memoryKiB: 1 }), code('ERR_KEY_KDF_BOUNDS'));
+});
+
+t.test('without parameters it is the default of every backup', async (t) => {
+  t.same((await derivePassphrase('x')).kdf, DEFAULT_KDF);
+});
+
+t.test('a backup that was unlocked before opens without the key', async (t) => {
+  const pair = newKeyPair();
+  const path = await sealed(t, { passphrases: ['one'], recipients: [parsePublicKey(pair.recipient)], kdf });
+  for (const secret of ['one', { identities: parseIdentities(pair.identity) }]) {
+    const unlocked = await unlockBackup(path, secret);
+    t.equal(await opens(path, unlocked), true);
+    t.equal(await opens(path, await unlockBackup(path, unlocked)), true, 'as often as one likes');
+  }
+  await t.rejects(unlockBackup(path, 'two'), code('ERR_KEY_WRONG_PASSPHRASE'));
+  await t.rejects(unlockBackup(path, ''), code('ERR_KEY_EMPTY_PASSPHRASE'));
+  await t.rejects(unlockBackup(Buffer.alloc(9000), 'one'), code('ERR_FORMAT_NOT_DBS'));
+  const signal = AbortSignal.abort(new Error('enough'));
+  await t.rejects(unlockBackup(path, 'one', { signal }), { message: 'enough' });
+
+  const another = await sealed(t, { passphrases: ['one'], kdf });
+  const error = await opens(another, await unlockBackup(path, 'one')).catch((e: unknown) => e);
+  t.match(
+    error,
+    { code: 'ERR_KEY_OTHER_BACKUP', name: 'NoKeyMatchError' },
+    'another backup, though the passphrase fits',
+  );
+});
+
+t.test('keys that change after a backup was unlocked', async (t) => {
+  const path = await sealed(t, { passphrases: ['one'], kdf });
+  const unlocked = await unlockBackup(path, 'one');
+  await addKeys(path, unlocked, { passphrases: ['two'], kdf });
+  await addKeys(path, unlocked, { passphrases: ['three'], kdf });
+  for (const passphrase of ['one', 'two', 'three'])
+    t.equal(await opens(path, passphrase), true, `${passphrase}: no addition undid another`);
+  await rotateKeys(path, unlocked, { passphrases: ['four'], kdf });
+  await t.rejects(opens(path, 'one'), code('ERR_KEY_WRONG_PASSPHRASE'));
+  await t.rejects(opens(path, unlocked), code('ERR_KEY_NO_MATCH'), 'its slot was taken out');
+  t.equal(await opens(path, 'two'), true);
+});
+
+t.test('neither shows what it holds', async (t) => {
+  const derived = await derivePassphrase('correct horse', kdf);
+  const path = await sealed(t, derived);
+  const unlocked = await unlockBackup(path, 'correct horse');
+  t.same(JSON.parse(JSON.stringify(derived)), { kdf });
+  t.same(JSON.parse(JSON.stringify(unlocked)), { fileId: unlocked.fileId });
+  t.match(unlocked.fileId, /^[0-9a-f]{64}$/);
+  for (const object of [derived, unlocked]) {
+    const text = shown(object).replaceAll(unlocked.fileId, 'FILE-ID');
+    t.notMatch(text, /correct horse|Buffer|Uint8Array|[0-9a-f]{16}/i, `${object.constructor.name}: no key, no bytes`);
+    t.same(Object.getOwnPropertySymbols(object), []);
+  }
 });
 
 t.test('adding, rotating and removing rewrites HEADER and END pages, and nothing else', async (t) => {

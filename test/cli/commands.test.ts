@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import t from 'tap';
+import type { CliContext } from '../../lib/cli/context.ts';
 import { ExitCode, Interrupted } from '../../lib/cli/exit-codes.ts';
 import type { Library } from '../../lib/cli/library.ts';
 import { DamageError, RestoreError, SourceError, WrongPassphraseError } from '../../lib/errors.ts';
@@ -102,11 +103,17 @@ const inspection: InspectReport = {
   health: { pages: 5, intact: 3, healable: 1, missing: 1 },
 };
 
+/** What Argon2id has been run for, as these tests can see it. */
+const derived = (passphrase: string, kdf: object) => ({ derived: passphrase, kdf });
+const unlocked = (source: unknown, secret: unknown) => ({ unlocked: source, secret });
+
 /** A library whose functions note how they were called, and give what the test says. */
 function fakeLibrary(given: Partial<Record<keyof Library, unknown>> = {}) {
   const calls: Record<string, unknown[]> = {};
   const results: Partial<Record<string, unknown>> = {
     createBackup: backup,
+    derivePassphrase: derived,
+    unlockBackup: unlocked,
     sealStream: seal,
     validateBackup: report,
     inspectBackup: inspection,
@@ -145,7 +152,8 @@ t.test('backup', async (t) => {
   t.equal(code, 0, err);
   t.match(asked, { cwd: '/app', config: 'c.ts', contexts: ['a', 'b'] });
   t.equal(closed, 1);
-  t.strictSame(calls.createBackup?.slice(0, 2), [orms, { passphrases: ['open sesame'], kdf: { memoryKiB: 8192 } }]);
+  const kdf = { memoryKiB: 8192 };
+  t.strictSame(calls.createBackup?.slice(0, 2), [orms, { passphrases: [derived('open sesame', kdf)], kdf }]);
   const options = calls.createBackup![2] as Options;
   t.match(options, {
     output: 'app.dbs',
@@ -265,7 +273,8 @@ t.test('restore', async (t) => {
     allowTriggers: true,
     with: ['b.dbs'],
   });
-  t.strictSame(calls.restoreBackup?.slice(1, 3), ['app.dbs', { passphrase: 'open sesame' }]);
+  t.strictSame(calls.restoreBackup?.slice(1, 3), ['app.dbs', unlocked('app.dbs', { passphrase: 'open sesame' })]);
+  t.match(calls.unlockBackup?.[2], { with: ['b.dbs'] });
   t.equal(
     out,
     'Restored app.dbs.\n  rows of 1 table: 1 inserted, 2 updated, 3 already as in the backup\n' +
@@ -292,6 +301,75 @@ t.test('restore', async (t) => {
   t.match(jsonLines(failed.out), [
     { type: 'error', code: 'ERR_RESTORE_SCHEMA_DRIFT', exitCode: 13, facts: { drift: [1] } },
   ]);
+});
+
+t.test('a key that was given is used before the app is loaded', async (t) => {
+  const order: string[] = [];
+  const note =
+    <Args extends unknown[], Result>(what: string, result: (...args: Args) => Result) =>
+    async (...args: Args) => {
+      order.push(what);
+      return result(...args);
+    };
+  const { calls, library } = fakeLibrary({
+    derivePassphrase: note('derived', derived),
+    unlockBackup: note('unlocked', unlocked),
+  });
+  const app = { orms: [], backupConfig: undefined, close: async () => {} };
+  const changes = { library, loadApp: note('app', () => app), loadSettings: note('settings', () => undefined) };
+  const ordered = async (argv: string[], more: Partial<CliContext> = {}) => {
+    order.length = 0;
+    const { code, err } = await runFake(argv, { ...changes, env: { ...secret }, ...more });
+    t.equal(code, 0, err);
+    return order.join(' ');
+  };
+  t.equal(await ordered(['backup', 'app.dbs']), 'derived app');
+  t.equal(await ordered(['restore', 'app.dbs']), 'unlocked app');
+  const file = { name: 'stdin', size: 0 } as never;
+  t.equal(await ordered(['restore', '-'], { stdinFile: () => file }), 'unlocked app', 'a redirected file, too');
+  const plain = { passphrase: 'open sesame' };
+  t.equal(await ordered(['restore', '-']), 'app', 'a pipe can be read once');
+  t.strictSame(calls.restoreBackup?.[2], plain);
+  t.equal(await ordered(['restore', 's3://bucket/app.dbs']), 'app', 'a URL needs the settings of the app');
+  t.strictSame(calls.restoreBackup?.[2], plain);
+  t.equal(
+    await ordered(['restore', 'app.dbs', '--with', 's3://bucket/app.dbs']),
+    'settings app',
+    'as does another copy',
+  );
+  t.strictSame(calls.restoreBackup?.[2], plain);
+
+  const typed = () => {
+    const input = new Keyboard();
+    input.push('open sesame\r');
+    return { input, write: (text: string) => void (text.trim() && order.push('asked')), close: () => {} };
+  };
+  t.equal(
+    await ordered(['restore', 'app.dbs'], { env: {}, promptTerminal: typed }),
+    'app asked',
+    'the prompt is the last',
+  );
+  t.strictSame(calls.restoreBackup?.[2], plain);
+
+  const wrong = fakeLibrary({
+    unlockBackup: new WrongPassphraseError('ERR_KEY_WRONG_PASSPHRASE', 'Wrong passphrase.'),
+  });
+  const refused = await runFake(['restore', 'app.dbs'], {
+    library: wrong.library,
+    loadApp: async () => t.fail('the app is not loaded') as never,
+    env: { ...secret },
+  });
+  t.match(refused, { code: 12, err: /ERR_KEY_WRONG_PASSPHRASE/ });
+
+  const world = fakeWorld();
+  const interrupted = fakeLibrary({ derivePassphrase: () => world.abort.abort(new Interrupted('SIGINT')) });
+  const stopped = await runFake(['backup', 'app.dbs'], {
+    library: interrupted.library,
+    loadApp: async () => t.fail('nor after Ctrl-C') as never,
+    signal: world.signal,
+    env: { ...secret },
+  });
+  t.equal(stopped.code, 130);
 });
 
 t.test('inspect, ls and cat', async (t) => {
@@ -387,11 +465,11 @@ t.test('recipients and identities', async (t) => {
   const recipients = ['dbs1one', 'dbs1two', 'dbs1three'].map((text) => Buffer.from(text.trim()));
   t.strictSame(calls.createBackup?.[1], { recipients });
   await runFake(argv, { library, env: { ...secret } });
-  t.strictSame(calls.createBackup?.[1], { passphrases: ['open sesame'], recipients, kdf: {} });
+  t.strictSame(calls.createBackup?.[1], { passphrases: [derived('open sesame', {})], recipients, kdf: {} });
   await runFake(['restore', 'x', '--identity', keyFile], { library });
-  t.strictSame(calls.restoreBackup?.[2], { identities: [Buffer.from('secret of 28')] });
+  t.strictSame(calls.restoreBackup?.[2], unlocked('x', { identities: [Buffer.from('secret of 28')] }));
   await runFake(['restore', 'x', '-i', keyFile], { library, env: { ...secret } });
-  t.match(calls.restoreBackup?.[2], { passphrase: 'open sesame', identities: [Buffer] });
+  t.match(calls.restoreBackup?.[2], { secret: { passphrase: 'open sesame', identities: [Buffer] } });
   t.match(await runFake(['ls', 'x', '-i', '/none'], { library }), { code: 2, err: /ERR_KEY_FILE/ });
 });
 

@@ -145,6 +145,7 @@ t.test('pipes', async (t) => {
 
 t.test('keys and passphrases', async (t) => {
   writeFileSync(join(app, 'secret'), 'correct horse\n');
+  writeFileSync(join(app, 'throws.js'), "throw new Error('the app is loaded');\n");
   const none = { env: {} };
   t.equal((await run('ls app.dbs --passphrase-file secret', none)).code, 0);
   t.equal((await run('ls app.dbs --passphrase-stdin', { env: {}, input: 'correct horse\r\n' })).code, 0);
@@ -154,6 +155,15 @@ t.test('keys and passphrases', async (t) => {
   t.notMatch(wrong.out + wrong.err, 'battery');
   t.match(await run('ls app.dbs', none), { code: 2, err: /no terminal to ask on\. Give --passphrase-file/ });
   t.match(await run('backup x.dbs', { env: { DBS_PASSPHRASE: '' } }), { code: 2, err: /ERR_KEY_EMPTY_PASSPHRASE/ });
+
+  t.match(
+    await run('restore app.dbs --config throws.js'),
+    { code: 2, err: /ERR_CONFIG_LOAD/ },
+    'this app cannot be loaded',
+  );
+  const early = await run('restore app.dbs --config throws.js', { env: { DBS_PASSPHRASE: 'battery staple' } });
+  t.match(early, { code: 12, err: /ERR_KEY_WRONG_PASSPHRASE/ }, 'a wrong passphrase is known before');
+  t.match(await run('restore package.json --config throws.js'), { code: 6, err: /ERR_FORMAT_NOT_DBS/ });
 
   t.equal((await run('keys new -o me.key', none)).code, 0);
   const recipient = /dbs1\w+/.exec(readFileSync(join(app, 'me.key'), 'utf8'))?.[0] as string;

@@ -44,6 +44,7 @@ function fake(run: unknown, more: Options = {}): { calls: Options[]; changes: Pa
       ...config,
       ...(env.DBS_PREFIX ? { prefix: env.DBS_PREFIX } : {}),
     }),
+    derivePassphrase: async (derived: string) => ({ derived }),
     scheduleFromText: (text: string) => ({ cron: text }),
     ...more,
   } as unknown as Library;
@@ -69,7 +70,7 @@ t.test('schedule --once', async (t) => {
   await runFake(['schedule', '--once'], { ...changes, env: { DBS_PASSPHRASE: 'open sesame' } });
   t.same(
     calls.at(-1)!.secret,
-    { passphrases: ['open sesame'], kdf: {} },
+    { passphrases: [{ derived: 'open sesame' }], kdf: {} },
     "the environment's key goes before the settings'",
   );
   t.equal((await runFake(['schedule', '--once'], fake({ ...RUN, skipped: 1 }).changes)).code, 3);

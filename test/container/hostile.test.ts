@@ -1,6 +1,6 @@
 /** Hostile and hopeless containers: a typed error in bounded memory and time, or the exact bytes from what was not touched. */
 import t from 'tap';
-import { createSlots, openFileKeys, signHeader } from '../../lib/container/keys.ts';
+import { createSlots, type OpeningKeys, openFileKeys, signHeader } from '../../lib/container/keys.ts';
 import { ContainerReader } from '../../lib/container/reader.ts';
 import { bufferSource } from '../../lib/container/source.ts';
 import { hkdf } from '../../lib/crypto/hash.ts';
@@ -9,7 +9,6 @@ import { readHeader, writeHeaderUnsigned } from '../../lib/format/header.ts';
 import { PAGE } from '../../lib/format/limits.ts';
 import { MAGIC } from '../../lib/format/page.ts';
 import { Random } from '../../lib/testkit/index.ts';
-import type { OpeningSecret } from '../../lib/types.ts';
 import { validateBackup } from '../../lib/validate.ts';
 import { forgeBody, forgePage, forgePayload, rebuild, resealPage, segmentsOf } from './forge.ts';
 import {
@@ -407,13 +406,18 @@ t.test('keys', async (t) => {
     fileId,
     dataKey,
   );
-  const open = (secret: OpeningSecret, ...headers: ReturnType<typeof sign>[]) =>
+  const open = (secret: string | OpeningKeys, ...headers: ReturnType<typeof sign>[]) =>
     openFileKeys(headers, fileId, typeof secret === 'string' ? { passphrase: secret } : secret);
   const whole = sign(slots);
   for (const secret of ['one', 'Zwölf Boxkämpfer', 'Zwo\u0308lf Boxka\u0308mpfer', key]) {
     t.ok((await open(secret, whole)).dataKey.equals(dataKey), 'opens');
   }
-  const fails = async (code: string, what: string, secret: OpeningSecret, ...headers: ReturnType<typeof sign>[]) => {
+  const fails = async (
+    code: string,
+    what: string,
+    secret: string | OpeningKeys,
+    ...headers: ReturnType<typeof sign>[]
+  ) => {
     const started = cpuTime();
     await t.rejects(open(secret, ...headers), { code }, what);
     t.ok(cpuTime() - started < 3000, `${what}: in bounded time`);

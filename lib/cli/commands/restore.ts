@@ -1,10 +1,13 @@
+import { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import type { BackupConfig } from '../../settings.ts';
+import type { BackupSource, OpeningSecret, ReadOptions } from '../../types.ts';
 import { ExitCode } from '../exit-codes.ts';
 import { type MaskFlags, maskOf, maskOptions } from '../mask.ts';
 import { appOptions, example, list, openingOptions, withOption } from '../options.ts';
-import { type OpeningFlags, opening } from '../secrets.ts';
-import { type AppFlags, openApp, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
+import { askPassphrase } from '../passphrase.ts';
+import { givenKeys, type OpeningFlags } from '../secrets.ts';
+import { type AppFlags, isFar, openApp, type Runner, readOptions, type Session, sourceOf } from '../session.ts';
 import { incompleteFiles, restoreSummary } from '../summary.ts';
 
 interface Options extends AppFlags, OpeningFlags, MaskFlags {
@@ -43,12 +46,14 @@ async function restore(session: Session, file: string, options: Options): Promis
   const { ctx, out } = session;
   const { flush, dryRun, only, except, allowDrift, allowLossy, allowDangling, allowTriggers, salvage } = options;
   const source = sourceOf(session, file);
-  const keys = await opening(ctx, options, { stdinTaken: file === '-' });
+  const given = await givenKeys(ctx, options, { stdinTaken: file === '-' });
   const library = await ctx.library();
   const read = await readOptions(session, options);
+  const near = ![file, ...(options.with ?? [])].some(isFar);
+  const secret = given && near ? await tried(session, source, given, read) : given;
   const app = await openApp(session, options);
   try {
-    const result = await library.restoreBackup(app.orms, source, await keys(), {
+    const result = await library.restoreBackup(app.orms, source, secret ?? { passphrase: await askPassphrase(ctx) }, {
       ...read,
       ...(app.backupConfig === undefined ? {} : { config: app.backupConfig as BackupConfig }),
       ...(flush ? { mode: 'flush' as const } : {}),
@@ -70,4 +75,19 @@ async function restore(session: Session, file: string, options: Options): Promis
   } finally {
     await app.close();
   }
+}
+
+/**
+ * A key that was given is tried before the app is loaded: Argon2id's memory is then given back before the app's is taken, and a wrong passphrase is said before a database is
+ * asked. A stream could not be read a second time.
+ */
+async function tried(
+  { ctx }: Session,
+  source: BackupSource,
+  given: OpeningSecret,
+  read: ReadOptions,
+): Promise<OpeningSecret> {
+  if (source instanceof Readable) return given;
+  const { unlockBackup } = await ctx.library();
+  return unlockBackup(source, given, read);
 }
