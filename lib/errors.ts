@@ -111,5 +111,8 @@ export class DamageError extends BackupError {
   }
 }
 
+/** A request over the web that cannot be served as it is. Nothing was changed. */
+export class RequestError extends BackupError {}
+
 /** The target database or file system refuses what the backup holds. Nothing was changed. */
 export class RestoreError extends BackupError {}

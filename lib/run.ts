@@ -64,7 +64,12 @@ export async function runBackup(orm: OrmLike | OrmLike[], options: RunOptions = 
   }
 }
 
-async function lockOf(orm: OrmLike | OrmLike[], { lock }: BackupConfig, signal?: AbortSignal): Promise<Lease | null> {
+/** The lock that the settings ask for; `null` where they want none. @throws as `acquireLock` */
+export async function lockOf(
+  orm: OrmLike | OrmLike[],
+  { lock }: BackupConfig,
+  signal?: AbortSignal,
+): Promise<Lease | null> {
   if (lock === false) return null;
   const lease = parseDuration(lock?.lease);
   const wait = parseDuration(lock?.wait);

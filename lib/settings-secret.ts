@@ -11,13 +11,18 @@ import type { BackupConfig } from './settings.ts';
  * @throws ConfigError ERR_KEY_NO_PASSPHRASE where there is no key at all, ERR_KEY_PASSPHRASE_FILE, ERR_KEY_EMPTY_PASSPHRASE, ERR_KEY_BAD_RECIPIENT
  */
 export async function unattendedSecret(config: BackupConfig, env: NodeJS.ProcessEnv): Promise<SealingKeys> {
-  const recipients = (config.recipients ?? []).map(parsePublicKey);
   const passphrase = await unattendedPassphrase(config, env);
-  if (passphrase === undefined && recipients.length === 0)
+  if (passphrase === undefined && !config.recipients?.length)
     throw new ConfigError(
       'ERR_KEY_NO_PASSPHRASE',
       'An unattended backup needs a key. Set passphraseFile or recipients in the settings, or $DBS_PASSPHRASE_FILE, $DBS_PASSPHRASE or $DBS_RECIPIENTS.',
     );
+  return besideRecipients(passphrase, config);
+}
+
+/** A passphrase and the settings' `recipients`, which open every backup. @throws ConfigError ERR_KEY_BAD_RECIPIENT */
+export function besideRecipients(passphrase: string | undefined, config: BackupConfig): SealingKeys {
+  const recipients = (config.recipients ?? []).map(parsePublicKey);
   return {
     ...(passphrase === undefined ? {} : { passphrases: [passphrase] }),
     ...(recipients.length ? { recipients } : {}),

@@ -24,6 +24,12 @@ async function toByteSource(source: BackupSource, settings?: DestinationSettings
   return source;
 }
 
+/**
+ * Ciphertext from a stream, kept on disk until `close`: a file (0600) in the system's temporary folder, that has no name as soon as it is open, so that it is gone however this
+ * process ends. What is read in part is removed.
+ */
+export { spool as keepOnDisk };
+
 /** A file at a destination. Only the ranges that are asked for are read. */
 async function openUrl(url: string, settings?: DestinationSettings): Promise<ByteSource> {
   const { destination, name } = await openPlace(url, settings);

@@ -1,5 +1,13 @@
 /** Reports as a few lines for people. */
-import type { Health, ValidationReport } from './types.ts';
+import type { Health, SchemaDrift, ValidationReport } from './types.ts';
+
+/** How a column differs, in a few words. */
+export const DRIFT_WORDS: Record<SchemaDrift['entities'][number]['columns'][number]['kind'], string> = {
+  dropped: 'not in the target, left out',
+  defaulted: 'not in the backup, gets its default',
+  converted: 'converted',
+  told: 'in another form',
+};
 
 /** 1536 → "1.5 KiB". */
 export function formatBytes(bytes: number): string {

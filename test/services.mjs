@@ -31,6 +31,12 @@ const SERVICES = [
     commands: ['sshd', 'ssh', 'ssh-keygen', 'sftp'],
     packages: ['openssh-server', 'openssh-client'],
   },
+  {
+    name: 'a browser (Chromium)',
+    files: /^test\/[^/]+\/[^/]*browser[^/]*\.test/,
+    commands: ['chromium'],
+    packages: ['chromium'],
+  },
 ];
 
 /** @returns the environment for the tests; the files that cannot run, and why; and `stop`, which never throws */

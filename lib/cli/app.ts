@@ -5,7 +5,7 @@ import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ConfigError } from '../errors.ts';
 import type { OrmLike } from '../orm/orm-like.ts';
-import { redacted } from './format.ts';
+import { redacted } from '../texts.ts';
 import { type AppManifest, appManifest, configCandidates, ormVariables, pickConfiguration } from './orm-config.ts';
 import { supportTypeScript, TYPESCRIPT } from './typescript.ts';
 

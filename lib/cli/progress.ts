@@ -1,7 +1,7 @@
 /** Progress for people: a bar on a terminal, a line now and then in a log. */
 import type { Writable } from 'node:stream';
 import type { BackupEvent, Phase } from '../events.ts';
-import { count, duration, size } from './format.ts';
+import { count, duration, size } from '../texts.ts';
 
 export type ProgressEvent = Extract<BackupEvent, { type: 'progress' }>;
 

@@ -1,8 +1,8 @@
 /** Backups at destinations, as people read of them. */
 import type { PruneResult } from '../prune.ts';
 import type { QuickCheck } from '../quick-check.ts';
+import { counted, duration, printable, size } from '../texts.ts';
 import type { TransferReport } from '../transfers.ts';
-import { counted, duration, printable, size } from './format.ts';
 
 const UNITS: [number, string][] = [
   [365 * 86_400_000, 'y'],

@@ -1,6 +1,8 @@
 /** Results as a few lines for people. What stands here is also in the JSON objects, in full. */
 import type { KeysReport, SlotInfo } from '../keys.ts';
 import type { RepairReport } from '../repair.ts';
+import { DRIFT_WORDS } from '../summary.ts';
+import { count, counted, duration, printable, size } from '../texts.ts';
 import type {
   BackupResult,
   InspectReport,
@@ -10,7 +12,6 @@ import type {
   Survival,
   WriteResult,
 } from '../types.ts';
-import { count, counted, duration, printable, size } from './format.ts';
 
 export function backupSummary(result: BackupResult): string {
   const { rows, entities, files, skipped, masked } = result;
@@ -84,13 +85,6 @@ export function restoreSummary(result: RestoreResult, file: string): string {
   return lines.join('\n');
 }
 
-const DRIFT = {
-  dropped: 'not in the target, left out',
-  defaulted: 'not in the backup, gets its default',
-  converted: 'converted',
-  told: 'in another form',
-};
-
 /** How the schemas differ; JSON has all of it. */
 function driftLines({ entities, migrations }: RestoreResult['drift']): string[] {
   const lines = entities.flatMap(({ name, columns }) =>
@@ -100,7 +94,7 @@ function driftLines({ entities, migrations }: RestoreResult['drift']): string[] 
         values === undefined
           ? ''
           : `, ${count(values)} ${values === 1 ? 'value' : 'values'} lost${kind === 'converted' ? ' something' : ''}`;
-      return `    ${printable(`${name}.${column}: ${DRIFT[kind]}${types}${note === undefined ? '' : ` (${note})`}`)}${counted}`;
+      return `    ${printable(`${name}.${column}: ${DRIFT_WORDS[kind]}${types}${note === undefined ? '' : ` (${note})`}`)}${counted}`;
     }),
   );
   const found = lines.length ? ['  the schemas differ:', ...some(lines)] : [];

@@ -6,8 +6,8 @@
 import type { Writable } from 'node:stream';
 import { BackupError } from '../errors.ts';
 import type { BackupEvent } from '../events.ts';
+import { count, printable, printableLines, redacted } from '../texts.ts';
 import { type ExitCode, exitCodeOf, Interrupted } from './exit-codes.ts';
-import { count, printable, printableLines, redacted } from './format.ts';
 import { barProgress, lineProgress, type ProgressView } from './progress.ts';
 
 /** A stream that may be a terminal. */

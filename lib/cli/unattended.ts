@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import type { Check } from '../doctor.ts';
 import type { HealthReport } from '../health.ts';
 import type { BackupConfig } from '../settings.ts';
+import { count, counted, duration, printable, size } from '../texts.ts';
 import type { BackupRun } from '../types.ts';
 import type { App } from './app.ts';
-import { count, counted, duration, printable, size } from './format.ts';
 import { repeated } from './options.ts';
 import type { Session } from './session.ts';
 

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import t from 'tap';
 import { exitCodeOf, Interrupted } from '../../lib/cli/exit-codes.ts';
-import { counted, duration, printable, redacted } from '../../lib/cli/format.ts';
 import { appManifest, configCandidates, ormVariables, pickConfiguration } from '../../lib/cli/orm-config.ts';
 import { askPassphrase, givenPassphrase } from '../../lib/cli/passphrase.ts';
 import { barProgress, lineProgress } from '../../lib/cli/progress.ts';
 import { Terminal } from '../../lib/cli/terminal.ts';
 import * as errors from '../../lib/errors.ts';
+import { counted, duration, printable, redacted } from '../../lib/texts.ts';
 import { fakeWorld, jsonLines, Keyboard, Sponge, scratch } from './support.ts';
 
 t.test('every error has its exit code', async (t) => {

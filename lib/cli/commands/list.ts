@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { StoredBackup } from '../../stored.ts';
+import { printable, size } from '../../texts.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { printable, size } from '../format.ts';
 import { example, settingsOptions } from '../options.ts';
 import { type AppFlags, type Runner, type Session, settingsFor } from '../session.ts';
 import { age, checkWord } from '../stored.ts';

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { Command } from 'commander';
+import { count, printable, size } from '../../texts.ts';
 import type { ListEntry } from '../../types.ts';
 import type { ExitCode } from '../exit-codes.ts';
-import { count, printable, size } from '../format.ts';
 import { example, openingOptions, settingsOptions, withOption } from '../options.ts';
 import { type OpeningFlags, opening } from '../secrets.ts';
 import { type AppFlags, contentExit, type Runner, readOptions, type Session, sourceOf } from '../session.ts';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { size } from '../../texts.ts';
 import { ExitCode } from '../exit-codes.ts';
-import { size } from '../format.ts';
 import { example, openingOptions, settingsOptions, withOption } from '../options.ts';
 import { type OpeningFlags, opening } from '../secrets.ts';
 import { type AppFlags, type Runner, readOptions, type Session, sourceOf } from '../session.ts';

@@ -1,7 +1,7 @@
 /** Numbers and names as people read them. */
 
 /** `1.50 MiB`: as the library's own reports have it. */
-export { formatBytes as size } from '../summary.ts';
+export { formatBytes as size } from './summary.ts';
 
 /** `1,234,567`. */
 export function count(n: number): string {
@@ -27,7 +27,7 @@ function pad(n: number): string {
 }
 
 /**
- * A name from a backup or a database, fit for a terminal: control characters, which could move the cursor or hide text,
+ * A name from a backup or a database, fit to be shown: control characters, which could move the cursor or hide text,
  * are shown as `\xNN`.
  */
 export function printable(text: string): string {
