@@ -1,7 +1,9 @@
 /** A backup as the body of a response: made while it is sent, at the pace of whoever reads it. */
+import type { UnderlyingSource } from 'node:stream/web';
 import { createBackup } from '../backup.ts';
 import { RequestError } from '../errors.ts';
 import type { BackupEvent } from '../events.ts';
+import type { Lease } from '../orm/lock.ts';
 import type { OrmLike } from '../orm/orm-like.ts';
 import { lockOf } from '../run.ts';
 import type { BackupConfig } from '../settings.ts';
@@ -27,59 +29,95 @@ export interface DownloadOptions {
 export async function backupBody(
   orm: OrmLike | OrmLike[],
   passphrase: string,
-  { config, signal, stallTimeout, onEvent, onBroken }: DownloadOptions,
+  options: DownloadOptions,
 ): Promise<ReadableStream<Uint8Array>> {
+  const { config, signal, onEvent } = options;
   const lease = await lockOf(orm, config, signal);
   const stop = new AbortController();
   const signals = AbortSignal.any([signal, stop.signal, ...(lease ? [lease.signal] : [])]);
-  let chunks: AsyncIterator<Buffer>;
-  const ahead: IteratorResult<Buffer>[] = [];
-  const end = async (): Promise<void> => {
-    stop.abort(new RequestError('ERR_WEB_STOPPED', 'The download was ended.'));
-    await lease?.release();
-  };
-  signals.addEventListener('abort', () => void end(), { once: true });
   try {
     signals.throwIfAborted();
     const secret = besideRecipients(passphrase, config);
     const stream = createBackup(orm, secret, { config, signal: signals, ...(onEvent ? { onEvent } : {}) });
-    chunks = stream[Symbol.asyncIterator]();
+    const chunks: AsyncIterator<Buffer> = stream[Symbol.asyncIterator]();
     // The header comes before anything of the database: only the second one says that it can be read.
-    ahead.push(await chunks.next(), await chunks.next());
+    const ahead = [await chunks.next(), await chunks.next()];
+    return new ReadableStream(new Download({ chunks, ahead, lease, stop, signals }, options), { highWaterMark: 0 });
   } catch (error) {
-    await end();
+    stop.abort();
+    await lease?.release();
     throw error;
   }
-  let stalled: NodeJS.Timeout | undefined;
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        clearTimeout(stalled);
-        try {
-          const { done, value } = ahead.shift() ?? (await chunks.next());
-          if (done) {
-            await end();
-            return controller.close();
-          }
-          controller.enqueue(value);
-          stalled = setTimeout(() => {
-            const error = new RequestError('ERR_WEB_STALLED', 'Nobody read the download for too long. It was ended.');
-            onBroken(error);
-            controller.error(error);
-            void end();
-          }, stallTimeout);
-          stalled.unref();
-        } catch (error) {
-          await end();
-          onBroken(error);
-          throw error;
-        }
-      },
-      async cancel() {
-        clearTimeout(stalled);
-        await end();
-      },
-    },
-    { highWaterMark: 0 },
-  );
+}
+
+interface Running {
+  chunks: AsyncIterator<Buffer>;
+  ahead: IteratorResult<Buffer>[];
+  lease: Lease | null;
+  stop: AbortController;
+  /** The reader's, the lock's, and `stop`. */
+  signals: AbortSignal;
+}
+
+/** A backup that is being read. However it ends, the lock is given back, and the database is let go. */
+class Download implements UnderlyingSource<Uint8Array> {
+  readonly #running: Running;
+  readonly #options: DownloadOptions;
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+  #stalled: NodeJS.Timeout | undefined;
+  #ended = false;
+
+  constructor(running: Running, options: DownloadOptions) {
+    this.#running = running;
+    this.#options = options;
+  }
+
+  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    const { signals } = this.#running;
+    this.#controller = controller;
+    const broken = () => void this.#break(signals.reason);
+    if (signals.aborted) broken();
+    else signals.addEventListener('abort', broken, { once: true });
+  }
+
+  async pull(): Promise<void> {
+    clearTimeout(this.#stalled);
+    const { chunks, ahead, stop } = this.#running;
+    try {
+      const { done, value } = ahead.shift() ?? (await chunks.next());
+      if (this.#ended) return;
+      if (done) {
+        await this.#end();
+        return this.#controller.close();
+      }
+      this.#controller.enqueue(value);
+      this.#stalled = setTimeout(() => stop.abort(stalled()), this.#options.stallTimeout);
+      this.#stalled.unref();
+    } catch (error) {
+      await this.#break(error);
+    }
+  }
+
+  cancel(): Promise<void> {
+    return this.#end();
+  }
+
+  async #break(error: unknown): Promise<void> {
+    if (this.#ended) return;
+    this.#controller.error(error);
+    // Who went away is not to be complained about.
+    if (!this.#options.signal.aborted) this.#options.onBroken(error);
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
+    this.#ended = true;
+    clearTimeout(this.#stalled);
+    this.#running.stop.abort();
+    await this.#running.lease?.release();
+  }
+}
+
+function stalled(): RequestError {
+  return new RequestError('ERR_WEB_STALLED', 'Nobody read the download for too long, so it was ended. Download again.');
 }

@@ -24,7 +24,15 @@ export interface FormReader<T> {
 
 /** Of everything but the file. */
 const FORM_BYTES = 1 << 20;
-const LIMITS = { fields: 20, fieldNameSize: 100, fieldSize: LONGEST_PASSPHRASE, files: 1, headerPairs: 20 };
+const MOST_FIELDS = 20;
+// One more, to see that it is too many: in one piece, busboy leaves out the rest without a word.
+const LIMITS = {
+  fields: MOST_FIELDS + 1,
+  fieldNameSize: 100,
+  fieldSize: LONGEST_PASSPHRASE,
+  files: 1,
+  headerPairs: 20,
+};
 const MULTIPART = /^multipart\/form-data\s*;/i;
 const URLENCODED = /^application\/x-www-form-urlencoded\s*(;|$)/i;
 
@@ -86,9 +94,9 @@ class Reading<T> {
     this.#reader = reader;
     form.on('field', (name, value, nameTruncated, valueTruncated) => {
       if (nameTruncated || valueTruncated) this.#fail(badForm('A field is too long.'));
+      else if (this.#fields.size === MOST_FIELDS) this.#fail(badForm('The form has too many fields.'));
       else this.#fields.set(name, value);
     });
-    form.on('fieldsLimit', () => this.#fail(badForm('The form has too many fields.')));
     form.on('filesLimit', () => this.#fail(badForm('The form has more than one file.')));
     form.on('file', (_, part, name) => this.#receive(part, name));
   }
@@ -122,6 +130,8 @@ class Reading<T> {
     part.on('limit', () => this.#fail(tooLarge(reader.maxBytes)));
     // A stream of our own, as busboy's never end when their form is destroyed.
     const stream = part.pipe(new PassThrough());
+    // Where nobody reads it, as the form was refused before.
+    stream.on('error', () => {});
     const { signal } = this.#stop;
     signal.addEventListener('abort', () => stream.destroy(signal.reason), { once: true });
     this.#receiving = reader.receive(this.#fields, { name, stream });

@@ -6,23 +6,25 @@ import { type Html, html } from './html.ts';
 
 /** In one sentence: whole, healed, or refused. */
 export function verdict({ dryRun, healed, refused, report }: RestoreResult): Html {
-  const whole = `Every block is authentic${report.totals ? `: ${counted(report.totals.rows, 'row')}, ${counted(report.totals.files, 'file')} (${formatBytes(report.totals.bytes)})` : ''}.`;
+  const { totals } = report;
+  const held = totals
+    ? `: ${counted(totals.rows, 'row')}, ${counted(totals.files, 'file')} (${formatBytes(totals.bytes)})`
+    : '';
+  const found = [`Every block is authentic${held}.`];
+  if (healed)
+    found.push(
+      'It was damaged, and healed itself: nothing is lost. What it is kept on is failing: keep a copy elsewhere.',
+    );
   if (refused)
     return note('warn', 'The restore would be refused', [
-      whole,
+      ...found,
       refused.message,
-      'If the difference is all right, tick the box below and check again.',
+      'If that difference is all right, tick the box below and check again.',
     ]);
-  const done = dryRun
-    ? 'The restore was tried, and undone again. Nothing was changed.'
-    : 'All of the backup was restored.';
-  if (healed)
-    return note('warn', 'The backup is damaged, and healed itself', [
-      `${whole} Nothing is lost.`,
-      'What it is kept on is failing: keep a copy elsewhere.',
-      done,
-    ]);
-  return note('good', dryRun ? 'The backup is whole' : 'The app is as the backup has it', [whole, done]);
+  if (!dryRun)
+    return note(healed ? 'warn' : 'good', 'The backup is restored', [...found, 'All of it is in the app again.']);
+  found.push('The restore was tried, and undone again. Nothing was changed.');
+  return note(healed ? 'warn' : 'good', healed ? 'The backup healed itself' : 'The backup is whole', found);
 }
 
 function note(kind: 'good' | 'warn', title: string, texts: string[]): Html {
