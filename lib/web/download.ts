@@ -3,6 +3,7 @@ import type { UnderlyingSource } from 'node:stream/web';
 import { createBackup } from '../backup.ts';
 import { RequestError } from '../errors.ts';
 import type { BackupEvent } from '../events.ts';
+import type { KdfParameters } from '../format/key-slot.ts';
 import type { Lease } from '../orm/lock.ts';
 import type { OrmLike } from '../orm/orm-like.ts';
 import { lockOf } from '../run.ts';
@@ -11,6 +12,7 @@ import { besideRecipients } from '../settings-secret.ts';
 
 export interface DownloadOptions {
   config: BackupConfig;
+  kdf: Partial<KdfParameters>;
   signal: AbortSignal;
   /** Milliseconds after which a reader who takes nothing is given up: it keeps a snapshot open, and the lock. */
   stallTimeout: number;
@@ -31,14 +33,14 @@ export async function backupBody(
   passphrase: string,
   options: DownloadOptions,
 ): Promise<ReadableStream<Uint8Array>> {
-  const { config, signal, onEvent } = options;
+  const { config, kdf, signal, onEvent } = options;
   const lease = await lockOf(orm, config, signal);
   const stop = new AbortController();
   const signals = AbortSignal.any([signal, stop.signal, ...(lease ? [lease.signal] : [])]);
   try {
     signals.throwIfAborted();
     const secret = besideRecipients(passphrase, config);
-    const stream = createBackup(orm, secret, { config, signal: signals, ...(onEvent ? { onEvent } : {}) });
+    const stream = createBackup(orm, secret, { config, kdf, signal: signals, ...(onEvent ? { onEvent } : {}) });
     const chunks: AsyncIterator<Buffer> = stream[Symbol.asyncIterator]();
     // The header comes before anything of the database: only the second one says that it can be read.
     const ahead = [await chunks.next(), await chunks.next()];

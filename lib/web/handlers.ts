@@ -137,7 +137,7 @@ function allow({ method }: Request, ...methods: string[]): void {
 
 async function download<Context>(
   orm: OrmLike | OrmLike[],
-  { config, stallTimeout, onEvent, onError }: Settled<Context>,
+  { config, kdf, stallTimeout, onEvent, onError }: Settled<Context>,
   { request, session }: Visit,
 ): Promise<Response> {
   const fields = await readFields(request);
@@ -151,6 +151,7 @@ async function download<Context>(
   const name = makeName(settings.prefix ?? DEFAULT_PREFIX, new Date());
   const body = await backupBody(orm, passphrase, {
     config: settings,
+    kdf,
     signal: request.signal,
     stallTimeout,
     onEvent,

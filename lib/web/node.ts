@@ -1,4 +1,4 @@
-/** A handler of Requests as a listener of Node's http, https and http2 (in its compatible form), and so a middleware of Express, Connect and Nest. */
+/** A handler of Requests as a listener of Node's http and https, and so a middleware of Express and what is built on it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -66,8 +66,7 @@ function toRequest(incoming: Mounted, body: Body, signal: AbortSignal): Request 
   const headers = new Headers();
   for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
     const [name, value] = incoming.rawHeaders.slice(i, i + 2) as [string, string];
-    // Those of HTTP/2's own.
-    if (!name.startsWith(':')) headers.append(name, value);
+    headers.append(name, value);
   }
   const bare = method === 'GET' || method === 'HEAD';
   return new Request(new URL(`${origin}${originalUrl ?? url}`), {

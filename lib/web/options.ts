@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { DURATION_FORMS, type Duration, parseDuration } from '../catalog/duration.ts';
 import { expect, isText, known } from '../checks.ts';
 import type { BackupEvent } from '../events.ts';
+import type { KdfParameters } from '../format/key-slot.ts';
 import type { BackupConfig } from '../settings.ts';
 
 export interface BackupHandlerOptions<Context = unknown> {
@@ -27,6 +28,8 @@ export interface BackupHandlerOptions<Context = unknown> {
   secure?: boolean;
   /** At least 32 characters, the same in all instances of the app: a form that one of them made is then good in the others. Default: random. */
   secret?: string;
+  /** Argon2id parameters of downloads, where they shall not be the usual ones. */
+  kdf?: Partial<KdfParameters>;
   /** Called with each event of backups and restores. Must not throw. */
   onEvent?: (event: BackupEvent) => void;
   /** Told of errors that a page does not explain, and of transfers that broke: for the app's log. Must not throw. */
@@ -45,6 +48,7 @@ export interface Settled<Context> {
   secure: boolean | undefined;
   /** Of the HMAC in forms. */
   key: Buffer;
+  kdf: Partial<KdfParameters>;
   onEvent: ((event: BackupEvent) => void) | undefined;
   onError: (error: unknown) => void;
 }
@@ -58,6 +62,7 @@ const NAMES = [
   'stallTimeout',
   'secure',
   'secret',
+  'kdf',
   'onEvent',
   'onError',
 ];
@@ -66,7 +71,7 @@ const DAY = 86_400_000;
 /** @throws ConfigError ERR_CONFIG_UNKNOWN_OPTION, ERR_CONFIG_INVALID_OPTION */
 export function settle<Context>(options: BackupHandlerOptions<Context>): Settled<Context> {
   known(options, NAMES, 'createBackupHandler');
-  const { authorize, basePath = '/backups', maxUploadBytes = 4 * 2 ** 30, secret, secure, onEvent } = options;
+  const { authorize, basePath = '/backups', maxUploadBytes = 4 * 2 ** 30, secret, secure, kdf = {}, onEvent } = options;
   const at = (name: string) => `createBackupHandler's ${name}`;
   expect(typeof authorize === 'function', at('authorize'), 'a function that says who is a superuser');
   expect(
@@ -86,6 +91,7 @@ export function settle<Context>(options: BackupHandlerOptions<Context>): Settled
     stallTimeout: withinADay(options.stallTimeout ?? '2m', at('stallTimeout')),
     secure,
     key: secret === undefined ? randomBytes(32) : createHash('sha256').update(secret).digest(),
+    kdf,
     onEvent,
     onError: options.onError ?? (() => {}),
   };

@@ -24,10 +24,7 @@ const note = (more: object = {}) =>
 
 export const PASSPHRASE = 'correct <horse> & "battery"';
 /** What guessing costs is not what these tests are about. */
-export const secret = {
-  passphrases: [PASSPHRASE],
-  kdf: { memoryKiB: 8192, iterations: 1, parallelism: 1 },
-};
+const kdf = { memoryKiB: 8192, iterations: 1, parallelism: 1 };
 
 /** An app whose notes hold `bytes` of noise in all. */
 export async function openApp(
@@ -49,7 +46,7 @@ export async function openApp(
 
 export async function backupOf(orm: TestOrm): Promise<Buffer> {
   const output = new MemorySink();
-  await createBackup(orm, secret, { output });
+  await createBackup(orm, PASSPHRASE, { output, kdf });
   return output.bytes!;
 }
 
@@ -73,7 +70,7 @@ export const BASE = '/admin/backups';
 
 /** A handler that lets everybody in. */
 export function handlerOf(t: Test, orm: TestOrm, options: Partial<BackupHandlerOptions> = {}): BackupHandler {
-  const handler = createBackupHandler(orm, { basePath: BASE, authorize: () => true, ...options });
+  const handler = createBackupHandler(orm, { basePath: BASE, authorize: () => true, kdf, ...options });
   t.teardown(() => handler.close());
   return handler;
 }
