@@ -83,7 +83,7 @@ export function statusOf(error: unknown): number {
   if (!(error instanceof BackupError)) return 500;
   if (error instanceof RequestError) return REQUEST_STATUS[error.code] ?? 400;
   if (/_LOCKED$/.test(error.code)) return 423;
-  if (/^ERR_KEY_(EMPTY|NO)_PASSPHRASE$/.test(error.code)) return 400;
+  if (/^ERR_KEY_(EMPTY_PASSPHRASE|NO_PASSPHRASE|PASSPHRASES_DIFFER)$/.test(error.code)) return 400;
   if (UNPROCESSABLE.some((type) => error instanceof type)) return 422;
   return error instanceof RestoreError ? 409 : 500;
 }

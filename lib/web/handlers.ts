@@ -1,6 +1,6 @@
 /** `createBackupHandler`: pages for superusers to download a backup and to upload one, as one function from a Request to a Response. */
 import { DEFAULT_PREFIX, makeName } from '../catalog/naming.ts';
-import { BackupError, RequestError } from '../errors.ts';
+import { BackupError, ConfigError, RequestError } from '../errors.ts';
 import type { OrmLike } from '../orm/orm-like.ts';
 import { settingsOf } from '../run.ts';
 import { type Answer, errorJson, HEADERS, problemOf, respond, statusOf, wantsJson } from './answers.ts';
@@ -144,7 +144,7 @@ async function download<Context>(
   session.check(tokenOf(request, fields));
   const passphrase = required(fields, 'passphrase');
   if (fields.get('repeat') !== passphrase)
-    throw new RequestError('ERR_WEB_PASSPHRASE_REPEAT', 'The two passphrases are not the same. Type both again.', {
+    throw new ConfigError('ERR_KEY_PASSPHRASES_DIFFER', 'The two passphrases are not the same. Type both again.', {
       facts: { field: 'repeat' },
     });
   const settings = settingsOf(orm, { config });

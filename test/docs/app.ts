@@ -44,6 +44,7 @@ const FILES: Record<string, string> = {
   'package.json': '{ "name": "app", "version": "1.0.0", "type": "module", "private": true }',
   'entities.ts': ENTITIES,
   'seed.ts': SEED,
+  'users.ts': "export const isSuperuser = (cookie: string | null): boolean => cookie === 'session=ada';",
 };
 
 /** Programs that the documents' command lines use and this machine may lack. */

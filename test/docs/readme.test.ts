@@ -10,9 +10,10 @@ import { formatBytes } from '../../lib/summary.ts';
 import { type App, makeApp, PASSPHRASE, runTypeScript } from './app.ts';
 import { type Block, codeBlocks, filesBelow, read, root, table } from './support.ts';
 
-const DOCUMENTS = ['README.md', 'docs/library.md', 'docs/files.md'];
-/** Blocks that are modules for the others. */
-const MODULES = ['mikro-orm.config.ts', 'app.ts', 'backup-config.ts'];
+const DOCUMENTS = ['README.md', 'docs/library.md', 'docs/files.md', 'docs/web.md'];
+/** Blocks that are modules for the others, or servers, which test/docs/web.test.ts runs. */
+const MODULES = ['mikro-orm.config.ts', 'app.ts', 'backup-config.ts', 'backups.ts'];
+const isModule = (name: string) => MODULES.includes(name) || name.startsWith('web');
 
 const manifest = JSON.parse(read('package.json'));
 const count = (n: number) => n.toLocaleString('en-US');
@@ -43,7 +44,7 @@ t.test('the examples', async (t) => {
     t.equal(seeded.code, 0, seeded.output);
     for (const block of blocks) {
       const at = `${block.document}:${block.line}`;
-      if (block.language === 'ts' && !MODULES.includes(block.info)) {
+      if (block.language === 'ts' && !isModule(block.info)) {
         const { code, output } = await runTypeScript(app, nameOf(block));
         t.equal(code, 0, `${at}: ${output}`);
       } else if (block.language === 'sh') await runShell(t, app, block, at);

@@ -230,7 +230,7 @@ t.test('JSON', async (t) => {
   t.equal(error.headers.get('content-type'), 'application/json; charset=utf-8');
   t.same(await error.json(), {
     type: 'error',
-    code: 'ERR_WEB_PASSPHRASE_REPEAT',
+    code: 'ERR_KEY_PASSPHRASES_DIFFER',
     message: 'The two passphrases are not the same. Type both again.',
     status: 400,
     facts: { field: 'repeat' },

@@ -37,8 +37,8 @@ t.test('a backup', async (t) => {
 t.test('passphrases', async (t) => {
   const client = await Client.open(handlerOf(t, await openApp(t)));
   const wrong: [Record<string, string>, RegExp][] = [
-    [{ passphrase: PASSPHRASE, repeat: `${PASSPHRASE}!` }, /ERR_WEB_PASSPHRASE_REPEAT/],
-    [{ passphrase: PASSPHRASE }, /ERR_WEB_PASSPHRASE_REPEAT/],
+    [{ passphrase: PASSPHRASE, repeat: `${PASSPHRASE}!` }, /ERR_KEY_PASSPHRASES_DIFFER/],
+    [{ passphrase: PASSPHRASE }, /ERR_KEY_PASSPHRASES_DIFFER/],
     [{ passphrase: '', repeat: '' }, /ERR_WEB_FORM/],
     [{}, /ERR_WEB_FORM/],
     [{ ...form, passphrase: 'x'.repeat(70_000) }, /ERR_WEB_FORM/],
