@@ -16,11 +16,15 @@ export interface FilePart {
   stream: Readable;
 }
 
-export interface FormReader<T> {
-  /** Asked with what came before the file: what it throws ends the reading. */
-  receive(fields: Fields, file: FilePart): Promise<T>;
+export interface FormLimits {
+  /** Of the file. */
   maxBytes: number;
+  /** Milliseconds after which a sender of whom nothing comes is given up. */
+  stallTimeout: number;
 }
+
+/** Asked with what came before the file: what it throws ends the reading. */
+export type Receive<T> = (fields: Fields, file: FilePart) => Promise<T>;
 
 /** Of everything but the file. */
 const FORM_BYTES = 1 << 20;
@@ -36,9 +40,10 @@ const LIMITS = {
 const MULTIPART = /^multipart\/form-data\s*;/i;
 const URLENCODED = /^application\/x-www-form-urlencoded\s*(;|$)/i;
 
-/** A form without a file. @throws RequestError ERR_WEB_MEDIA_TYPE, ERR_WEB_FORM, ERR_WEB_TOO_LARGE */
-export async function readFields(request: Request): Promise<Fields> {
-  const { fields } = await read(request, typeOf(request, MULTIPART, URLENCODED), null);
+/** A form without a file. @throws RequestError ERR_WEB_MEDIA_TYPE, ERR_WEB_FORM, ERR_WEB_TOO_LARGE, ERR_WEB_STALLED */
+export async function readFields(request: Request, { stallTimeout }: FormLimits): Promise<Fields> {
+  const type = typeOf(request, MULTIPART, URLENCODED);
+  const { fields } = await read(request, type, { maxBytes: 0, stallTimeout }, null);
   return fields;
 }
 
@@ -46,11 +51,15 @@ export async function readFields(request: Request): Promise<Fields> {
  * A form with a file, which must come after the fields. Memory: flat; the sender waits for `receive`.
  * @throws as `readFields`; RequestError ERR_WEB_NO_FILE; what `receive` throws
  */
-export async function readUpload<T>(request: Request, reader: FormReader<T>): Promise<{ fields: Fields; file: T }> {
+export async function readUpload<T>(
+  request: Request,
+  limits: FormLimits,
+  receive: Receive<T>,
+): Promise<{ fields: Fields; file: T }> {
   const type = typeOf(request, MULTIPART);
-  if (Number(request.headers.get('content-length') ?? 0) > reader.maxBytes + FORM_BYTES)
-    throw tooLarge(reader.maxBytes);
-  const { fields, file } = await read(request, type, reader);
+  if (Number(request.headers.get('content-length') ?? 0) > limits.maxBytes + FORM_BYTES)
+    throw tooLarge(limits.maxBytes);
+  const { fields, file } = await read(request, type, limits, receive);
   if (!file) throw new RequestError('ERR_WEB_NO_FILE', 'No file was sent. Choose a .dbs file.');
   return { fields, file: file.value };
 }
@@ -71,9 +80,9 @@ function typeOf(request: Request, ...accepted: RegExp[]): string {
   throw new RequestError('ERR_WEB_MEDIA_TYPE', `This is not a form that is understood here. Send it as ${wanted}.`);
 }
 
-function read<T>(request: Request, type: string, reader: FormReader<T> | null): Promise<Sent<T>> {
+function read<T>(request: Request, type: string, limits: FormLimits, receive: Receive<T> | null): Promise<Sent<T>> {
   if (!request.body) throw badForm('The form is empty.');
-  return new Reading(open(type, reader?.maxBytes ?? 0), reader).run(request.body as WebStream, request.signal);
+  return new Reading(type, limits, receive).run(request.body as WebStream, request.signal);
 }
 
 interface Sent<T> {
@@ -84,14 +93,17 @@ interface Sent<T> {
 /** One form that comes in. Whatever is told first of what is wrong with it is what it fails with. */
 class Reading<T> {
   readonly #form: BusboyInstance;
-  readonly #reader: FormReader<T> | null;
+  readonly #limits: FormLimits;
+  readonly #accept: Receive<T> | null;
   readonly #fields = new Map<string, string>();
   readonly #stop = new AbortController();
   #receiving: Promise<T> | undefined;
 
-  constructor(form: BusboyInstance, reader: FormReader<T> | null) {
+  constructor(type: string, limits: FormLimits, accept: Receive<T> | null) {
+    const form = open(type, limits.maxBytes);
     this.#form = form;
-    this.#reader = reader;
+    this.#limits = limits;
+    this.#accept = accept;
     form.on('field', (name, value, nameTruncated, valueTruncated) => {
       if (nameTruncated || valueTruncated) this.#fail(badForm('A field is too long.'));
       else if (this.#fields.size === MOST_FIELDS) this.#fail(badForm('The form has too many fields.'));
@@ -102,9 +114,8 @@ class Reading<T> {
   }
 
   async run(body: WebStream, signal: AbortSignal): Promise<Sent<T>> {
-    const chunks = Readable.fromWeb(body);
     try {
-      await pipeline(chunks, bounded((this.#reader?.maxBytes ?? 0) + FORM_BYTES), this.#form, {
+      await pipeline(Readable.fromWeb(body), this.#bounded, this.#form, {
         signal: AbortSignal.any([signal, this.#stop.signal]),
       });
     } catch (error) {
@@ -119,34 +130,49 @@ class Reading<T> {
 
   readonly #fail = (error: unknown): void => this.#stop.abort(error);
 
+  readonly #bounded = (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> =>
+    bounded(chunks, this.#limits, () => this.#fail(stalled()));
+
   #receive(part: Readable, name: string): void {
     // It ends early with the form, which says why.
     part.on('error', () => {});
-    const reader = this.#reader;
-    if (!reader) {
+    const accept = this.#accept;
+    if (!accept) {
       this.#fail(badForm('This form has no place for a file.'));
       return;
     }
-    part.on('limit', () => this.#fail(tooLarge(reader.maxBytes)));
+    part.on('limit', () => this.#fail(tooLarge(this.#limits.maxBytes)));
     // A stream of our own, as busboy's never end when their form is destroyed.
     const stream = part.pipe(new PassThrough());
     // Where nobody reads it, as the form was refused before.
     stream.on('error', () => {});
     const { signal } = this.#stop;
     signal.addEventListener('abort', () => stream.destroy(signal.reason), { once: true });
-    this.#receiving = reader.receive(this.#fields, { name, stream });
+    this.#receiving = accept(this.#fields, { name, stream });
     this.#receiving.catch(this.#fail);
   }
 }
 
-function bounded(most: number) {
-  return async function* (chunks: AsyncIterable<Uint8Array>) {
-    let bytes = 0;
+/** Passes on what comes, within the limits of length, and of patience. */
+async function* bounded(
+  chunks: AsyncIterable<Uint8Array>,
+  { maxBytes, stallTimeout }: FormLimits,
+  onStall: () => void,
+): AsyncGenerator<Uint8Array> {
+  const wait = () => setTimeout(onStall, stallTimeout);
+  let bytes = 0;
+  let timer = wait();
+  try {
     for await (const chunk of chunks) {
-      if ((bytes += chunk.length) > most) throw tooLarge(most);
+      // Not while we ourselves are busy with it.
+      clearTimeout(timer);
+      if ((bytes += chunk.length) > maxBytes + FORM_BYTES) throw tooLarge(maxBytes);
       yield chunk;
+      timer = wait();
     }
-  };
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function open(type: string, fileSize: number): BusboyInstance {
@@ -159,6 +185,10 @@ function open(type: string, fileSize: number): BusboyInstance {
 
 function badForm(what: string, cause?: unknown): RequestError {
   return new RequestError('ERR_WEB_FORM', `${what} Open the page again, and repeat.`, { cause });
+}
+
+function stalled(): RequestError {
+  return new RequestError('ERR_WEB_STALLED', 'Nothing came of the form for too long. Open the page again, and repeat.');
 }
 
 function tooLarge(most: number): RequestError {

@@ -137,10 +137,11 @@ function allow({ method }: Request, ...methods: string[]): void {
 
 async function download<Context>(
   orm: OrmLike | OrmLike[],
-  { config, kdf, stallTimeout, onEvent, onError }: Settled<Context>,
+  settled: Settled<Context>,
   { request, session }: Visit,
 ): Promise<Response> {
-  const fields = await readFields(request);
+  const { config, kdf, stallTimeout, onEvent, onError } = settled;
+  const fields = await readFields(request, settled);
   session.check(tokenOf(request, fields));
   const passphrase = required(fields, 'passphrase');
   if (fields.get('repeat') !== passphrase)

@@ -22,7 +22,7 @@ export interface BackupHandlerOptions<Context = unknown> {
   maxUploadBytes?: number;
   /** How long an upload waits for its restore, as ciphertext in a temporary file. Default 15 minutes, at most a day. */
   keepUploads?: Duration;
-  /** A download that nobody reads any more ends after this: it keeps a snapshot of the database open. Default 2 minutes, at most a day. */
+  /** A download that nobody reads any more ends after this, as it keeps a snapshot of the database open; an upload of which nothing comes, too. Default 2 minutes, at most a day. */
   stallTimeout?: Duration;
   /** Whether the browser speaks HTTPS. Default: as the request's URL says. Behind a proxy that ends TLS, say `true`. */
   secure?: boolean;

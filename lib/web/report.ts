@@ -66,7 +66,7 @@ function driftTable({ entities, migrations }: RestoreResult['drift']): Html {
 function table(caption: string, head: string[], rows: (string | number)[][]): Html {
   const isNumber = (i: number) => typeof rows[0]?.[i] === 'number';
   const side = (i: number) => isNumber(i) && html` class="n"`;
-  return html`<div class="wide"><table><caption>${caption}</caption>
+  return html`<div class="wide" role="region" tabindex="0" aria-label="${caption}"><table><caption>${caption}</caption>
 <thead><tr>${head.map((text, i) => html`<th scope="col"${side(i)}>${text}</th>`)}</tr></thead>
 <tbody>${rows.map(
     ([first, ...rest]) =>

@@ -40,14 +40,11 @@ export class Restores {
     const { request, session } = visit;
     let upload: Upload | undefined;
     try {
-      const { fields } = await readUpload(request, {
-        maxBytes: this.#settled.maxBytes,
-        receive: async (before, { name, stream }) => {
-          session.check(tokenOf(request, before));
-          required(before, 'passphrase');
-          choicesOf(before);
-          upload = await this.#uploads.keep(session.id, name, stream);
-        },
+      const { fields } = await readUpload(request, this.#settled, async (before, { name, stream }) => {
+        session.check(tokenOf(request, before));
+        required(before, 'passphrase');
+        choicesOf(before);
+        upload = await this.#uploads.keep(session.id, name, stream);
       });
       return await this.#try(visit, upload!, fields);
     } catch (error) {
@@ -60,7 +57,7 @@ export class Restores {
   /** What the form beside an upload asks for. */
   async act(visit: Visit): Promise<Answer> {
     const { request, session, site } = visit;
-    const fields = await readFields(request);
+    const fields = await readFields(request, this.#settled);
     session.check(tokenOf(request, fields));
     const upload = this.#uploads.find(required(fields, 'upload'), session.id);
     const action = fields.get('action') ?? 'check';

@@ -32,7 +32,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem;
 .wide { overflow-x: auto; margin: 0 0 1rem } table { border-collapse: collapse; width: 100% } caption { text-align: left; font-weight: 600; padding: 0 0 .25rem }
 th, td { text-align: left; padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top } tbody th { font-weight: 400 } dl:empty { display: none } .n { text-align: right; font-variant-numeric: tabular-nums }
 code { font-size: .9em; overflow-wrap: anywhere }
-@media (max-width: 30rem) { dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } button { width: 100% } }
+@media (max-width: 30rem) { .card, .note { padding: 1rem } th, td { padding-right: .6rem; font-size: .9rem } dl { grid-template-columns: 1fr } dd { margin-bottom: .4rem } button { width: 100% } }
 `;
 
 export const STYLE_HASH = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;

@@ -318,6 +318,17 @@ t.test('who goes away', async (t) => {
   t.equal((await client.post('/restore', { ...RESTORE, upload })).status, 200, 'and the next one can begin');
 });
 
+t.test('who falls asleep', async (t) => {
+  const client = await emptied(t, { stallTimeout: 200 });
+  const { csrf, file } = { csrf: client.token, file: 'name="backup"; filename="a.dbs"' };
+  const start = `--AaB\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n${csrf}\r\n--AaB\r\nContent-Disposition: form-data; name="passphrase"\r\n\r\nx\r\n--AaB\r\nContent-Disposition: form-data; ${file}\r\n\r\nDBS`;
+  const never = new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from(start)) });
+  const response = await client.post('/upload', never, { 'content-type': 'multipart/form-data; boundary=AaB' });
+  t.equal(response.status, 408);
+  t.match(await response.text(), /ERR_WEB_STALLED/);
+  t.equal(spooled(), 0);
+});
+
 t.test('where uploads cannot be kept', async (t) => {
   const client = await emptied(t, { onError: () => {} });
   const { TMPDIR } = process.env;
