@@ -36,6 +36,7 @@ const SERVICES = [
     files: /^test\/[^/]+\/[^/]*browser[^/]*\.test/,
     commands: ['chromium'],
     packages: ['chromium'],
+    given: () => process.env.DBS_TEST_CHROMIUM !== undefined,
   },
 ];
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import t, { type Test } from 'tap';
 import { acquireLock, type RestoreResult } from '../../lib/index.ts';
 import { corrupt } from '../../lib/testkit/index.ts';
@@ -129,7 +130,8 @@ t.test('files that are refused', async (t) => {
 });
 
 t.test('a wrong passphrase', async (t) => {
-  const client = await emptied(t);
+  const told: unknown[] = [];
+  const client = await emptied(t, { onEvent: (event) => told.push(event), onError: (error) => told.push(error) });
   const wrong = await client.upload(backup, { passphrase: 'not "this" one' });
   t.equal(wrong.status, 422);
   const page = await wrong.text();
@@ -144,6 +146,8 @@ t.test('a wrong passphrase', async (t) => {
   t.same((await rowsOf(orm)).note, [], 'nothing was changed');
   const right = await client.post('/restore', { upload, passphrase: PASSPHRASE, action: 'check' });
   t.match(await right.text(), /The backup is whole/, 'the upload is still there for the right one');
+  t.ok(told.length > 0);
+  t.notMatch(inspect(told, { depth: null }), /battery|not "this"/, 'no event and no error holds a passphrase');
 });
 
 t.test('schemas that differ', async (t) => {
