@@ -43,7 +43,6 @@ async function serve<Request_ extends IncomingMessage>(
   });
   const body = new Body(incoming);
   const response = await handler(toRequest(incoming, body, closed.signal), incoming);
-  if (!body.isRead) outgoing.setHeader('Connection', 'close');
   outgoing.statusCode = response.status;
   for (const [name, value] of response.headers) if (name !== 'set-cookie') outgoing.setHeader(name, value);
   const cookies = response.headers.getSetCookie();
@@ -100,13 +99,9 @@ class Body {
     );
   }
 
-  get isRead(): boolean {
-    return this.#incoming.complete;
-  }
-
   /** Lets the sender come to its end, for some time. */
   async drop(): Promise<void> {
-    if (this.isRead) return;
+    if (this.#incoming.complete) return;
     await this.#chunks.return?.();
     const timer = setTimeout(() => this.#incoming.destroy(), LINGER);
     timer.unref();

@@ -139,29 +139,35 @@ t.test('pages that can be read by everybody', async (t) => {
 
 t.test('forms that another site sent', async (t) => {
   const handler = handlerOf(t, orm);
-  const client = await Client.open(handler);
-  const other = await Client.open(handler);
-  t.not(client.token, other.token);
+  const [one, other] = [await Client.open(handler), await Client.open(handler)];
+  t.not(one.token, other.token);
   const before = await rowsOf(orm);
   const right = { passphrase: 'a', repeat: 'a' };
-  const refused: [string, () => Promise<Response>][] = [
-    ['no token', () => client.post('/download', { ...right, csrf: '' })],
-    ['a wrong one', () => client.post('/download', { ...right, csrf: 'x'.repeat(43) })],
-    ["somebody else's", () => client.post('/download', { ...right, csrf: other.token })],
-    ['a wrong one in the header', () => client.post('/download', right, { 'x-csrf-token': 'x' })],
-    ['no cookie', () => client.post('/download', right, { cookie: '' })],
-    ['a cookie of no form', () => client.post('/download', right, { cookie: '__Host-dbs=abc' })],
-    ['cross-site', () => client.post('/download', right, { 'sec-fetch-site': 'cross-site' })],
-    ['same-site', () => client.post('/download', right, { 'sec-fetch-site': 'same-site' })],
-    ['another origin', () => client.post('/download', right, { 'sec-fetch-site': '', origin: 'https://evil.test' })],
-    ['no origin at all', () => client.post('/download', right, { 'sec-fetch-site': '', origin: 'null' })],
-    ['an upload without a token', () => client.post('/upload', client.form(Buffer.from('x'), { csrf: '' }))],
-    ['a restore without a token', () => client.post('/restore', { upload: 'x', csrf: '' })],
+  const [old, elsewhere] = [/The form is too old/, /Another site sent this form/];
+  const download =
+    (more: Record<string, string>, headers: Record<string, string> = {}) =>
+    (client: Client) =>
+      client.post('/download', { ...right, ...more }, headers);
+  const refused: [string, (client: Client) => Promise<Response>, RegExp][] = [
+    ['no token', download({ csrf: '' }), old],
+    ['a wrong one', download({ csrf: 'x'.repeat(43) }), old],
+    ["somebody else's", download({ csrf: other.token }), old],
+    ['a wrong one in the header', download({}, { 'x-csrf-token': 'x' }), old],
+    ['no cookie', download({}, { cookie: '' }), old],
+    ['a cookie of no form', download({}, { cookie: '__Host-dbs=abc' }), old],
+    ['cross-site', download({}, { 'sec-fetch-site': 'cross-site' }), elsewhere],
+    ['same-site', download({}, { 'sec-fetch-site': 'same-site' }), elsewhere],
+    ['another origin', download({}, { 'sec-fetch-site': '', origin: 'https://evil.test' }), elsewhere],
+    ['no origin at all', download({}, { 'sec-fetch-site': '', origin: 'null' }), elsewhere],
+    ['an upload', (client) => client.post('/upload', client.form(Buffer.from('x'), { csrf: '' })), old],
+    ['a restore', (client) => client.post('/restore', { upload: 'x', csrf: '' }), old],
   ];
-  for (const [name, send] of refused) {
-    const response = await send();
+  for (const [name, send, why] of refused) {
+    const response = await send(await Client.open(handler));
     t.equal(response.status, 403, name);
-    t.match(await response.text(), /ERR_WEB_CSRF/);
+    const page = await response.text();
+    t.match(page, /ERR_WEB_CSRF/);
+    t.match(page, why);
     t.equal(spooled(), 0);
   }
   t.same(await rowsOf(orm), before, 'nothing was changed');

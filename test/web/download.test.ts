@@ -1,5 +1,4 @@
 /** The download: what it is, who may have it at once, and how it ends when something breaks. */
-import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { acquireLock, newKeyPair, parseIdentities, restoreBackup, validateBackup } from '../../lib/index.ts';
 import { exec } from '../support/orm-database.ts';
@@ -140,20 +139,4 @@ t.test('a transfer that breaks', async (t) => {
     await untilFree(orm);
     t.pass('and the lock is free');
   });
-});
-
-t.test('nothing is made that nobody reads', async (t) => {
-  // More than what lies between the two copies of a block.
-  const orm = await openApp(t, { bytes: 24 << 20, rows: 48 });
-  let read = 0;
-  const handler = handlerOf(t, orm, { onEvent: (event) => event.type === 'entity' && (read += event.rows) });
-  const client = await Client.open(handler);
-  const response = await client.post('/download', form);
-  const reader = response.body!.getReader();
-  await reader.read();
-  await pause(500);
-  t.equal(read, 0, 'the table has not been read to its end');
-  while (read === 0) await reader.read();
-  t.equal(read, 48, 'and is, when somebody goes on');
-  await reader.cancel();
 });

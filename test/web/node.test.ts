@@ -9,7 +9,7 @@ import express, { type Request as ExpressRequest } from 'express';
 import fastify from 'fastify';
 import t, { type Test } from 'tap';
 import { validateBackup } from '../../lib/index.ts';
-import { createBackupHandler, toNodeListener } from '../../lib/web/index.ts';
+import { type BackupHandler, createBackupHandler, toNodeListener } from '../../lib/web/index.ts';
 import {
   BASE,
   backupOf,
@@ -82,12 +82,34 @@ t.test('down and up', async (t) => {
 /** More than what lies between the two copies of a block, and in the buffers of sockets. */
 const large = await openApp(t, { bytes: 32 << 20, rows: 64, dbs: { lock: { lease: '1s' } } });
 
+/** Counts what is asked of the handler, and asks for no more than the listener does. */
+function counting(handler: BackupHandler, count: (bytes: number) => void): BackupHandler {
+  const counted = async (request: Request, context: unknown) => {
+    const response = await handler(request, context);
+    const reader = response.body!.getReader();
+    const body = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const { done, value } = await reader.read();
+          if (done) return controller.close();
+          count(value.length);
+          controller.enqueue(value);
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    return new Response(body, response);
+  };
+  return Object.assign(counted, { close: handler.close });
+}
+
 t.test('a slow reader', async (t) => {
-  let read = 0;
+  let [asked, read] = [0, 0];
   const handler = handlerOf(t, large, { onEvent: (event) => event.type === 'entity' && (read += event.rows) });
-  const response = await download(await listen(t, toNodeListener(handler)));
-  await pause(1000);
-  t.equal(read, 0, 'the table is not read to its end while the client waits');
+  const response = await download(await listen(t, toNodeListener(counting(handler, (bytes) => (asked += bytes)))));
+  for (let before = -1; before < asked; await pause(1000)) before = asked;
+  t.ok(asked > 0 && asked < 32 << 20, `after ${asked} bytes it waits for the client`);
+  t.equal(read, 0, 'and the table is not read to its end');
   let bytes = 0;
   for await (const chunk of response) bytes += (chunk as Buffer).length;
   t.equal(read, 64);
@@ -116,21 +138,32 @@ t.test('a transfer that breaks', async (t) => {
 t.test('uploads that end early', async (t) => {
   const orm = await openApp(t);
   const origin = await listen(t, toNodeListener(handlerOf(t, orm, { maxUploadBytes: 1000 })));
-  const large = Buffer.alloc(5 << 20);
-  const refused = await upload(origin, large);
+  const bytes = Buffer.alloc(5 << 20);
+  const refused = await upload(origin, bytes);
   t.match([refused.status, await refused.text()], [413, /ERR_WEB_TOO_LARGE/], 'a refusal reaches who is still sending');
 
-  const { port } = new URL(origin);
-  const { cookie, csrf } = await visit(origin);
-  const socket = connect(Number(port), '127.0.0.1');
   const field = (name: string, value: string) =>
     `--B\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
-  socket.write(
-    `POST ${BASE}/upload HTTP/1.1\r\nHost: x\r\nCookie: ${cookie}\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 900\r\n\r\n`,
-  );
-  socket.write(
-    `${field('csrf', csrf)}${field('passphrase', 'x')}--B\r\nContent-Disposition: form-data; name="backup"; filename="a"\r\n\r\nDBS`,
-  );
+  const file = '--B\r\nContent-Disposition: form-data; name="backup"; filename="a"\r\n\r\n';
+  const head = (cookie: string, length: number) =>
+    `POST ${BASE}/upload HTTP/1.1\r\nHost: x\r\nCookie: ${cookie}\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: ${length}\r\n\r\n`;
+
+  // As browsers do: the answer is read when all is sent. Refused it is after the first field.
+  const patient = await listen(t, toNodeListener(handlerOf(t, orm)));
+  const browser = connect(Number(new URL(patient).port), '127.0.0.1');
+  browser.pause();
+  const start = field('csrf', 'x') + file;
+  browser.write(head('', start.length + bytes.length) + start);
+  for (let at = 0; at < bytes.length; at += 1 << 20) {
+    await new Promise<void>((sent) => browser.write(bytes.subarray(at, at + (1 << 20)), () => sent()));
+    await pause(50);
+  }
+  browser.end();
+  t.match(await text(browser), /^HTTP\/1\.1 403 /, 'or has sent everything');
+
+  const { cookie, csrf } = await visit(origin);
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1');
+  socket.write(`${head(cookie, 900)}${field('csrf', csrf)}${field('passphrase', 'x')}${file}DBS`);
   await until(() => spooled() > 0);
   socket.destroy();
   await until(() => spooled() === 0);

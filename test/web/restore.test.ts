@@ -172,9 +172,10 @@ t.test('schemas that differ', async (t) => {
 });
 
 t.test('an upload belongs to one browser, for a time', async (t) => {
-  const client = await emptied(t, { keepUploads: '1m' });
+  await exec(orm, 'DELETE FROM note');
+  const handler = handlerOf(t, orm, { keepUploads: '1m' });
+  const [client, other] = [await Client.open(handler), await Client.open(handler)];
   const upload = uploadIn(await (await client.upload(backup)).text());
-  const other = await emptied(t);
   t.equal((await other.post('/restore', { ...RESTORE, upload })).status, 410, "another's is not found");
   const discarded = await client.post('/restore', { upload, action: 'discard' });
   t.same([discarded.status, discarded.headers.get('location')], [303, '/admin/backups']);
@@ -245,11 +246,15 @@ t.test('limits', async (t) => {
   t.equal(spooled(), 0);
 });
 
-/** A body that is sent as it is. */
-const bodyOf = (...chunks: (string | Buffer | Error)[]): ReadableStream =>
+/** A body that is sent as it is; a number is a pause of so many milliseconds. */
+const bodyOf = (...chunks: (string | Buffer | Error | number)[]): ReadableStream =>
   new ReadableStream({
-    pull(controller) {
-      const next = chunks.shift();
+    async pull(controller) {
+      let next = chunks.shift();
+      if (typeof next === 'number') {
+        await pause(next);
+        next = chunks.shift();
+      }
       if (next === undefined) controller.close();
       else if (next instanceof Error) controller.error(next);
       else controller.enqueue(Buffer.from(next as string));
@@ -270,6 +275,13 @@ t.test('uploads that come in badly', async (t) => {
     ['no parts', bodyOf('nothing'), multipart, 400, /ERR_WEB_FORM/],
     ['cut in a file', bodyOf(fields, file, backup.subarray(0, 200_000)), multipart, 400, /ERR_WEB_FORM/],
     ['cut in a field', bodyOf(field('csrf', client.token), '--AaB\r\nContent-Dispo'), multipart, 400, /ERR_WEB_FORM/],
+    [
+      'cut after a file',
+      bodyOf(fields, file, backup, `\r\n${field('x', 'y')}`, 200, '--AaB'),
+      multipart,
+      400,
+      /ERR_WEB_FORM/,
+    ],
     ['a body that breaks', bodyOf(fields, file, backup, new Error('reset')), multipart, 400, /ERR_WEB_FORM/],
   ];
   for (const [name, body, headers, status, code] of cases) {
