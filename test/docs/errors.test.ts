@@ -9,7 +9,7 @@ const PAGE = 'docs/errors.md';
 const CODE = /\b(?:ERR|WARN)_[A-Z0-9]+(?:_[A-Z0-9]+)*(?![_A-Z0-9])/g;
 /** Node's own, which the source may look for. */
 const FOREIGN =
-  /^ERR_(STREAM_PREMATURE_CLOSE|STREAM_DESTROYED|MODULE_NOT_FOUND|REQUIRE_ESM|INVALID_URL|UNSUPPORTED_TYPESCRIPT_SYNTAX|UNKNOWN_FILE_EXTENSION)$/;
+  /^ERR_(STREAM_PREMATURE_CLOSE|STREAM_DESTROYED|MODULE_NOT_FOUND|REQUIRE_ESM|INVALID_URL|UNSUPPORTED_TYPESCRIPT_SYNTAX|UNKNOWN_FILE_EXTENSION|CRYPTO_ARGON2_NOT_SUPPORTED)$/;
 /** What `dbs` says of errors that are not this package's: its own exit codes. */
 const NO_CLASS: Record<string, number> = { ERR_INTERRUPTED: 130, ERR_UNEXPECTED: 1 };
 
