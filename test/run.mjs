@@ -66,6 +66,11 @@ function suite(title, names, { node = process.execPath, env = {} } = {}) {
   });
 }
 
+/** The suites that run on another server, too. */
+async function again(title, { node, env } = {}) {
+  for (const other of services.again) await suite(`${title} (${other.name})`, other.files, { node, env: { ...env, ...other.env } });
+}
+
 function cannotRun(what, why) {
   missing.push(what);
   console.log(`\n# CANNOT RUN: ${what}: ${why}`);
@@ -86,14 +91,16 @@ if (!existsSync(join(root, '.tap'))) run(process.execPath, ['node_modules/tap/di
 const wanted = process.argv.slice(2);
 const asked = files(...(wanted.length > 0 ? wanted : ['test/']));
 const services = await prepare(asked);
-for (const { name, why, files } of services.missing) cannotRun(`${files.join(', ')} (${name})`, why);
+for (const { name, why, files } of services.missing) cannotRun(files.length > 0 ? `${files.join(', ')} (${name})` : name, why);
 const ready = asked.filter((name) => !services.missing.some(({ files }) => files.includes(name)));
 if (wanted.length > 0) {
   await suite('as asked', ready, { env: services.env });
+  await again('as asked');
 } else {
   // test/node24 needs a newer one, below.
   const here = ready.filter((name) => !name.startsWith('test/node24/'));
   await suite(`Node ${process.versions.node}, MikroORM 6 (libsql)`, here, { env: services.env });
+  await again(`Node ${process.versions.node}, MikroORM 6`);
   const database = files('test/orm/', 'test/files/', 'test/app/backup');
   if (install(matrix7) && existsSync(node24)) {
     await suite('Node 24, MikroORM 7 (libsql)', database, { node: node24, env: { DBS_TEST_ORM: '7' } });
@@ -101,6 +108,7 @@ if (wanted.length > 0) {
     await suite('Node 24, MikroORM 7 (node:sqlite)', database, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'node:sqlite' } });
     await suite('Node 24, MikroORM 6 (libsql)', database, { node: node24 });
     await suite('Node 24, MikroORM 7 (PostgreSQL, MariaDB)', files('test/orm-', 'test/node24/'), { node: node24, env: { DBS_TEST_ORM: '7' } });
+    await again('Node 24, MikroORM 7', { node: node24, env: { DBS_TEST_ORM: '7' } });
   } else cannotRun('MikroORM 7', 'its packages or Node 24 could not be installed (npm ci in test/matrix/mikro-orm-7)');
   if (install(native6)) {
     for (const driver of ['better-sqlite3', 'sqlite3']) {

@@ -1,17 +1,22 @@
 /**
  * The servers that suites need. `prepare` looks at which suites are asked for, installs what they need (in CI, or with DBS_TEST_INSTALL=1, where there is
- * apt-get and the user is root), starts what one run shares, and gives the environment that says where it is.
+ * apt-get and the user is root), starts what one run shares, and gives the environment that says where it is. Suites that run `again` on another server
+ * are given an environment of their own.
  *
  * A suite whose server cannot be had is named in `missing`: the caller says so loudly.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const CEPH = fileURLToPath(new URL('services/ceph-rgw.sh', import.meta.url));
+const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+const CEPH = path('services/ceph-rgw.sh');
+const MYSQL = path('services/mysql-sid.sh');
+/** Where MySQL is unpacked: git ignores it, and `npm ci` empties it. */
+const CACHE = path('../node_modules/.cache/mikro-orm-dbs');
 // Servers lie where an ordinary user's PATH does not look.
 const PATH = [process.env.PATH, '/usr/sbin', '/sbin'].join(delimiter);
 
@@ -38,11 +43,21 @@ const SERVICES = [
     packages: ['chromium'],
     given: () => process.env.DBS_TEST_CHROMIUM !== undefined,
   },
+  {
+    // Beside MariaDB, which the machine has.
+    name: 'MySQL 9',
+    again: true,
+    files: /^test\/orm-(mysql|cross|model)\//,
+    commands: ['apt-get', 'dpkg-deb'],
+    packages: ['apt', 'dpkg'],
+    given: () => process.env.DBS_TEST_MYSQL === 'mysql',
+    start: startMysql,
+  },
 ];
 
-/** @returns the environment for the tests; the files that cannot run, and why; and `stop`, which never throws */
+/** @returns the environment for the tests; the files that cannot run, and why; those that run again; and `stop`, which never throws */
 export async function prepare(files) {
-  const prepared = { env: {}, missing: [], stop: () => {} };
+  const prepared = { env: {}, missing: [], again: [], stop: () => {} };
   const wanted = SERVICES.filter((service) => files.some((name) => service.files.test(name)) && !service.given?.());
   const stops = [];
   prepared.stop = () => {
@@ -51,16 +66,18 @@ export async function prepare(files) {
   process.on('exit', prepared.stop);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
   install(wanted);
-  for (const { name, files: needs, commands, packages, start } of wanted) {
+  for (const { name, again, files: needs, commands, packages, start } of wanted) {
+    const mine = files.filter((file) => needs.test(file));
     const absent = commands.filter((command) => !isThere(command));
     let why = absent.length > 0 ? `${absent.join(', ')} not found (apt-get install ${packages.join(' ')})` : undefined;
     if (!why && start) {
       const started = await start();
       stops.push(started.stop);
-      if (started.env) Object.assign(prepared.env, started.env);
-      else why = started.why;
+      if (started.why) why = started.why;
+      else if (again) prepared.again.push({ name, files: mine, env: started.env });
+      else Object.assign(prepared.env, started.env);
     }
-    if (why) prepared.missing.push({ name, why, files: files.filter((file) => needs.test(file)) });
+    if (why) prepared.missing.push({ name, why, files: again ? [] : mine });
   }
   return prepared;
 }
@@ -69,10 +86,13 @@ function isThere(command) {
   return spawnSync('sh', ['-c', `command -v ${command}`], { env: { ...process.env, PATH } }).status === 0;
 }
 
+function mayInstall() {
+  return process.env.CI === 'true' || process.env.CI === '1' || process.env.DBS_TEST_INSTALL === '1';
+}
+
 function install(services) {
   const packages = services.filter(({ commands }) => !commands.every(isThere)).flatMap((service) => service.packages);
-  const allowed = process.env.CI === 'true' || process.env.CI === '1' || process.env.DBS_TEST_INSTALL === '1';
-  if (packages.length === 0 || !allowed || process.getuid?.() !== 0 || !isThere('apt-get')) return;
+  if (packages.length === 0 || !mayInstall() || process.getuid?.() !== 0 || !isThere('apt-get')) return;
   console.log(`# installing ${packages.join(' ')}`);
   const apt = (...args) =>
     spawnSync('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=300', ...args], {
@@ -84,22 +104,39 @@ function install(services) {
 }
 
 async function startCeph() {
-  const folder = mkdtempSync(join(tmpdir(), 'dbs-ceph-'));
+  return startScript('Ceph', CEPH, (folder, port) => [folder, port]);
+}
+
+async function startMysql() {
+  if (!mayInstall() && !existsSync(join(CACHE, 'mysql-sid')))
+    return { stop: () => {}, why: `it is not there yet: DBS_TEST_INSTALL=1 fetches 60 MB into ${relative(process.cwd(), CACHE)}` };
+  const started = await startScript('MySQL', MYSQL, (folder, port) => [CACHE, folder, port]);
+  if (!started.env) return started;
+  const maria = Object.entries(process.env).flatMap(([name, value]) => (name.startsWith('MYSQL_') ? [[name.replace('MYSQL_', 'MARIADB_'), value]] : []));
+  return { ...started, env: { ...Object.fromEntries(maria), ...started.env, DBS_TEST_MYSQL: 'mysql' } };
+}
+
+/** Runs `script start` with a folder and a port: it prints the environment as lines of NAME=value. */
+async function startScript(name, script, args) {
+  const folder = mkdtempSync(join(tmpdir(), 'dbs-service-'));
   const env = { ...process.env, PATH };
   const stop = () => {
-    spawnSync('bash', [CEPH, 'stop', folder], { env, stdio: 'ignore' });
+    spawnSync('bash', [script, 'stop', folder], { env, stdio: 'ignore' });
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   };
   const port = await freePort();
-  console.log('# starting Ceph');
-  const { status, stdout, stderr } = spawnSync('bash', [CEPH, 'start', folder, String(port)], {
+  console.log(`# starting ${name}`);
+  // What a script starts keeps a pipe open: what it says goes into a file.
+  const said = join(folder, 'said');
+  const output = openSync(said, 'w');
+  const { status, stdout } = spawnSync('bash', [script, 'start', ...args(folder, String(port))], {
     env,
     encoding: 'utf8',
     timeout: 180_000,
-    // What it starts keeps stderr open: only stdout is read.
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', output],
   });
-  if (status !== 0) return { stop, why: `Ceph did not start (${stderr ?? ''}status ${status})` };
+  closeSync(output);
+  if (status !== 0) return { stop, why: `it did not start (status ${status}): ${readFileSync(said, 'utf8').slice(-600)}` };
   return { stop, env: Object.fromEntries(stdout.trim().split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2))) };
 }
 

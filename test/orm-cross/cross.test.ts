@@ -15,7 +15,7 @@ import {
   restore,
   type TestOrm,
 } from '../support/cross.ts';
-import { serverRuns } from '../support/mysql.ts';
+import { isMaria, serverRuns } from '../support/mysql.ts';
 import { core } from '../support/orm.ts';
 import { failure } from '../support/orm-database.ts';
 import { serverReady } from '../support/postgresql.ts';
@@ -335,8 +335,7 @@ t.test('types that only one database has', async (t) => {
           '5',
           'ok',
           "'a':1 'b':2",
-          '[1,null,3]',
-          '[[1,2],[3,4]]',
+          ...((await isMaria()) ? ['[1,null,3]', '[[1,2],[3,4]]'] : ['[1, null, 3]', '[[1, 2], [3, 4]]']),
           'ab',
           '{"a": [true], "b": 1}',
           '1',
@@ -421,7 +420,7 @@ t.test('from MariaDB into PostgreSQL', async (t) => {
   const before = await query('postgresql', target, 'SELECT * FROM thing ORDER BY id');
   t.match(await failure(restore(target, await items(source), { mode: 'flush' })), {
     code: 'ERR_RESTORE_VALUE',
-    message: /row id=6 .*column "big" \(bigint\(20\) unsigned into bigint\): it does not fit/,
+    message: /row id=6 .*column "big" \(bigint(\(20\))? unsigned into bigint\): it does not fit/,
   });
   await exec(
     'mysql',

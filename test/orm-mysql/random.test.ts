@@ -1,4 +1,4 @@
-/** Random MariaDB (MySQL) schemas and rows come back to the byte, compared by the server's own bytes of every value. */
+/** Random MariaDB or MySQL schemas and rows come back to the byte, compared by the server's own bytes of every value. */
 import fc from 'fast-check';
 import t from 'tap';
 import {
@@ -8,6 +8,7 @@ import {
   core,
   dump,
   exec,
+  isMaria,
   openDatabase,
   query,
   serverRuns,
@@ -61,7 +62,7 @@ const text = (sql: string, most: number, key?: (n: number) => string): ColumnTyp
   ...(key ? { key } : {}),
 });
 const number = (n: number) => String(n * 3 - 5);
-const maria = ((await query(await openDatabase([], []), 'SELECT VERSION()'))[0]![0] ?? '').includes('Maria');
+const maria = await isMaria();
 
 const simple: ColumnType[] = [
   { sql: 'TINYINT', value: (draw) => int(draw, 8n) },

@@ -27,7 +27,7 @@ t.teardown(cleanUp);
 const DDL = [
   `CREATE TABLE person (id INT PRIMARY KEY AUTO_INCREMENT, email VARCHAR(50) NOT NULL UNIQUE, name VARCHAR(50), boss INT, team INT,
     CONSTRAINT boss FOREIGN KEY (boss) REFERENCES person (id) ON DELETE CASCADE)`,
-  'CREATE TABLE team (id INT PRIMARY KEY AUTO_INCREMENT, lead INT, FOREIGN KEY (lead) REFERENCES person (id))',
+  'CREATE TABLE team (id INT PRIMARY KEY AUTO_INCREMENT, head INT, FOREIGN KEY (head) REFERENCES person (id))',
   'ALTER TABLE person ADD CONSTRAINT team FOREIGN KEY (team) REFERENCES team (id) ON DELETE SET NULL',
   'CREATE TABLE place (country CHAR(2), code INT, within INT, plan BLOB, PRIMARY KEY (country, code), FOREIGN KEY (country, within) REFERENCES place (country, code))',
   'CREATE TABLE visits (person INT, country CHAR(2), code INT, note TEXT, PRIMARY KEY (person, country, code), FOREIGN KEY (person) REFERENCES person (id) ON DELETE CASCADE, FOREIGN KEY (country, code) REFERENCES place (country, code))',

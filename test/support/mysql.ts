@@ -1,6 +1,7 @@
 /**
- * The MariaDB (or MySQL) server that the tests run against: MYSQL_HOST, MYSQL_PORT, MYSQL_USER, MYSQL_PASSWORD. Every
- * test makes databases of its own, `dbs_test_<random>`, and drops them.
+ * The MariaDB or MySQL server that the tests run against: MYSQL_HOST, MYSQL_PORT, MYSQL_USER, MYSQL_PASSWORD.
+ * DBS_TEST_MYSQL=mysql takes MikroORM's package for MySQL in place of that for MariaDB. Every test makes databases of
+ * its own, `dbs_test_<random>`, and drops them.
  */
 import { randomBytes } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
@@ -22,11 +23,24 @@ export const server = {
   password: env.MYSQL_PASSWORD ?? '',
 };
 
+/** MariaDB beside MySQL, where the suites run on that. */
+export const mariaServer = {
+  host: env.MARIADB_HOST ?? '127.0.0.1',
+  port: Number(env.MARIADB_PORT ?? 3306),
+  user: env.MARIADB_USER ?? 'root',
+  password: env.MARIADB_PASSWORD ?? '',
+};
+
 const found =
   major === '7'
     ? await import('../matrix/mikro-orm-7/orm.js' as string)
-    : { core: await import('@mikro-orm/core'), mariadb: await import('@mikro-orm/mariadb') };
-export const { core, mariadb } = found;
+    : {
+        core: await import('@mikro-orm/core'),
+        mariadb: await import('@mikro-orm/mariadb'),
+        mysql: await import('@mikro-orm/mysql'),
+      };
+export const { core } = found;
+const { MikroORM } = env.DBS_TEST_MYSQL === 'mysql' ? found.mysql : found.mariadb;
 
 // biome-ignore lint/suspicious/noExplicitAny: the two majors type their entity managers differently
 export type Any = any;
@@ -39,12 +53,13 @@ export interface TestOrm extends OrmLike {
 }
 
 const opened: TestOrm[] = [];
-const made: string[] = [];
-let admin: TestOrm | undefined;
+/** By server, what was made on it. */
+const made = new Map<TestOrm, string[]>();
+const admins = new Map<unknown, Promise<TestOrm>>();
 
 /** An ORM on a database that exists. */
 export async function connect(name: string, entities: unknown[] = [], more: object = {}): Promise<TestOrm> {
-  const orm = await mariadb.MikroORM.init({
+  const orm = await MikroORM.init({
     ...server,
     dbName: name,
     entities,
@@ -67,13 +82,25 @@ export function tables(...names: string[]): unknown[] {
   });
 }
 
+/** An ORM that may make databases on `place`. */
+function adminOf(place: typeof server): Promise<TestOrm> {
+  const admin = admins.get(place) ?? connect('information_schema', [], place);
+  admins.set(place, admin);
+  return admin;
+}
+
 /** A new database with these tables (or what `sql` makes) and an ORM on it. */
-export async function openDatabase(sql: string[], entities: unknown[], more: object = {}): Promise<TestOrm> {
+export async function openDatabase(
+  sql: string[],
+  entities: unknown[],
+  more: object = {},
+  place = server,
+): Promise<TestOrm> {
   const name = `dbs_test_${randomBytes(6).toString('hex')}`;
-  admin ??= await connect('information_schema');
+  const admin = await adminOf(place);
   await exec(admin, `CREATE DATABASE ${ident(name)} CHARACTER SET utf8mb4`);
-  made.push(name);
-  const orm = await connect(name, entities, more);
+  made.set(admin, [...(made.get(admin) ?? []), name]);
+  const orm = await connect(name, entities, { ...place, ...more });
   await exec(orm, ...sql);
   return orm;
 }
@@ -115,9 +142,9 @@ export async function dump(orm: TestOrm, except: string[] = []): Promise<Record<
       );
       const cells = (columns as [string, string][]).map(([name, type]) => {
         const q = ident(name);
-        if (type === 'float' || type === 'double') return `CONCAT(${q} * 1e0, '')`;
+        if (type === 'float' || type === 'double') return `JSON_ARRAY(${q} * 1e0)`;
         if (type === 'enum') return `CONCAT(${q} + 0, ':', HEX(${q}))`;
-        if (/char|text|blob|binary|bit|set|point|geo|poly|line|uuid|inet/.test(type))
+        if (/char|text|blob|binary|bit|set|point|geo|poly|line|uuid|inet|vector/.test(type))
           return `HEX(CAST(${q} AS BINARY))`;
         return `CONCAT(${q}, '')`;
       });
@@ -156,8 +183,7 @@ export async function failure(work: Promise<unknown>): Promise<Error & { code?: 
 export async function serverRuns(t: Test): Promise<boolean> {
   let reason = '';
   try {
-    admin ??= await connect('information_schema');
-    await query(admin, 'SELECT 1');
+    await query(await adminOf(server), 'SELECT 1');
     return true;
   } catch (error) {
     reason = `no MariaDB or MySQL server answers at ${server.host}:${server.port} (${(error as Error).message}). Start one, or set MYSQL_HOST, MYSQL_PORT, MYSQL_USER, MYSQL_PASSWORD.`;
@@ -167,8 +193,14 @@ export async function serverRuns(t: Test): Promise<boolean> {
   return false;
 }
 
+/** Which of the two it is. */
+export async function isMaria(): Promise<boolean> {
+  return (await query(await adminOf(server), 'SELECT VERSION()'))[0]![0]!.includes('Maria');
+}
+
 /** Drops what was made and closes what was opened. */
 export async function cleanUp(): Promise<void> {
-  if (admin && made.length) await exec(admin, ...made.map((name) => `DROP DATABASE IF EXISTS ${ident(name)}`));
+  for (const [admin, names] of made)
+    await exec(admin, ...names.map((name) => `DROP DATABASE IF EXISTS ${ident(name)}`));
   for (const orm of opened) await orm.close(true);
 }

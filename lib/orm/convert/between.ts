@@ -169,7 +169,8 @@ export function wayBetween(from: NeutralType, to: NeutralType): Way | undefined 
   const fits = sameKind({ ...from, ...ASSUMED[to.kind], ...midnight, kind: to.kind }, to);
   const lossy = rule.lossy ?? fits.lossy;
   const note = rule.note ?? fits.note;
-  return way(from, to, lossy ? 'lossy' : note ? 'told' : 'same', lossy ?? note, true, rule.step);
+  const narrows = !(from.kind === 'json' && isJsonColumn(to));
+  return way(from, to, lossy ? 'lossy' : note ? 'told' : 'same', lossy ?? note, narrows, rule.step);
 }
 
 /** What the value of another kind has, once it is of this kind: so that only fractions of a second count as lost. */

@@ -135,7 +135,12 @@ function addColumn(table: MysqlTable | undefined, row: Row): void {
   // MariaDB writes the word NULL where the column has no other default.
   if (!generated && fallback !== null && fallback !== 'NULL') column.default = fallback!;
   table.columns.push(column);
-  table.details.set(name!, { name: name!, dataType: dataType!.toLowerCase(), charset: charset ?? null });
+  table.details.set(name!, {
+    name: name!,
+    dataType: dataType!.toLowerCase(),
+    charset: charset ?? null,
+    scaled: /^double\(/i.test(type!),
+  });
 }
 
 /** The next AUTO_INCREMENT values, as decimal text. */

@@ -35,6 +35,11 @@ export function cellLiteral(cell: Cell | undefined): string {
   return base64 === '' ? "''" : `FROM_BASE64('${base64}')`;
 }
 
+/** What stands for `cellValue` in the SQL. MySQL would take the bytes of a bare `?` for text, or, for a BIT, a number. */
+export function cellMark(cell: Cell | undefined): string {
+  return base64Of(cell) === undefined ? '?' : 'CAST(? AS BINARY)';
+}
+
 /** A cell as a value of the binary protocol: bytes travel as they are. */
 export function cellValue(cell: Cell | undefined): string | Buffer | null {
   const base64 = base64Of(cell);

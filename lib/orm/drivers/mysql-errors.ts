@@ -23,7 +23,7 @@ const READ_ONLY = [1290, 1792, 1836, 3989];
 const DISK_FULL = [1021, 1030, 1114];
 const RIGHTS = [1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698];
 const NO_LOGIN = [1045, 1698];
-const CONSTRAINT = [1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1416, 1451, 1452, 1586, 3140, 3819, 4025];
+const CONSTRAINT = [1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 1416, 1451, 1452, 1586, 3140, 3819, 3988, 4025];
 
 export function errorNumber(error: unknown): number {
   return (error as NativeError | null)?.errno ?? 0;

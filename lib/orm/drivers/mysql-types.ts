@@ -16,6 +16,8 @@ export interface MysqlColumn {
   /** `bigint`, `varchar`: without lengths. */
   dataType: string;
   charset: string | null;
+  /** DOUBLE(10,2): its own text has two decimals, whatever it holds. */
+  scaled: boolean;
 }
 
 const NUMBERS = ['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal', 'year'];
@@ -73,8 +75,7 @@ export function cellSql(column: MysqlColumn, prefix = ''): string {
   const { dataType, charset } = column;
   const q = prefix + ident(column.name);
   const utf8 = `CAST(CONVERT(${q} USING utf8mb4) AS BINARY)`;
-  // FLOAT's own text has 6 digits, DOUBLE(10,2)'s has 2 decimals: the product is a plain DOUBLE with all of them.
-  if (REALS.includes(dataType)) return `CAST(${q} * 1e0 AS BINARY)`;
+  if (REALS.includes(dataType)) return `CAST(${realSql(column, q)} AS BINARY)`;
   // CAST(uuid AS BINARY) would be its 16 bytes.
   if (NAMED.includes(dataType)) return `CAST(CAST(${q} AS CHAR CHARACTER SET utf8mb4) AS BINARY)`;
   // A value that is none of the members: it shows as an empty string, which may also be a member.
@@ -91,4 +92,12 @@ export function cellSql(column: MysqlColumn, prefix = ''): string {
     default:
       return `CAST(${q} AS BINARY)`;
   }
+}
+
+/** A number whose text has all its digits. */
+function realSql({ dataType, scaled }: MysqlColumn, q: string): string {
+  // A FLOAT's own text has 6 digits: the product is a DOUBLE.
+  if (dataType === 'float') return `${q} * 1e0`;
+  // MySQL writes a product with 22 characters at most, which a DOUBLE may need more of. JSON has no such limit.
+  return scaled ? `IF(${q} IS NULL, NULL, CAST(JSON_EXTRACT(JSON_ARRAY(${q} * 1e0), '$[0]') AS CHAR))` : q;
 }

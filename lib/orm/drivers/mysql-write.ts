@@ -7,7 +7,7 @@
 import { FormatError, RestoreError } from '../../errors.ts';
 import type { Cell, EntityCounts, TablePlan, TableWriter } from '../driver.ts';
 import type { MysqlTable } from './mysql-catalog.ts';
-import { base64Of, cellLiteral, cellSize, cellValue, mustBeWellFormed, showCell } from './mysql-cells.ts';
+import { base64Of, cellLiteral, cellMark, cellSize, cellValue, mustBeWellFormed, showCell } from './mysql-cells.ts';
 import { errorNumber, isConstraint, restoreError, uniqueClash } from './mysql-errors.ts';
 import { clashError, MergeStage } from './mysql-merge.ts';
 import type { Session } from './mysql-session.ts';
@@ -127,7 +127,7 @@ export class MysqlTableWriter implements TableWriter {
       // An ENUM value that is no member passes with IGNORE only, which turns every other error into a warning too.
       const verb = brokenEnums ? 'INSERT IGNORE' : 'INSERT';
       // The number of an ENUM value that is no member; an empty string may be one.
-      const marks = this.#cells.map((i) => (broken(i) ? '0' : '?')).join(',');
+      const marks = this.#cells.map((i) => (broken(i) ? '0' : cellMark(row[i]))).join(',');
       const changed = await this.#session.db.execute(`${verb} ${this.#insert}(${marks})`, values);
       if (!brokenEnums) return;
       const warnings = await this.#session.db.all('SHOW WARNINGS');
