@@ -47,7 +47,7 @@ const SERVICES = [
     // Beside MariaDB, which the machine has.
     name: 'MySQL 9',
     again: true,
-    files: /^test\/orm-(mysql|cross|model)\//,
+    files: /^test\/orm-(mysql|cross)\//,
     commands: ['apt-get', 'dpkg-deb'],
     packages: ['apt', 'dpkg'],
     given: () => process.env.DBS_TEST_MYSQL === 'mysql',

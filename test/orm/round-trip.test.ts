@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import type { SqliteHandle } from '../../lib/orm/drivers/sqlite-connection.ts';
-import { core, openOrm, scratch, type TestOrm } from '../support/orm.ts';
+import { core, openOrm, type TestOrm } from '../support/orm.ts';
 import { copy, dump, exec, items, ofType, query, withDatabase } from '../support/orm-database.ts';
-import { classes, model } from '../support/orm-model.ts';
+import { model } from '../support/orm-model.ts';
+import { testModel } from '../support/orm-model-test.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the two majors type their builders differently
 const { EntitySchema } = core as any;
@@ -32,95 +33,18 @@ async function twins(
   return pair;
 }
 
-t.test('a whole model, filled by the ORM', async (t) => {
-  const [from, to] = [await openOrm(model), await openOrm(model)];
-  t.teardown(() => Promise.all([from.close(true), to.close(true)]));
-  // biome-ignore lint/suspicious/noExplicitAny: entities without declared classes
-  const em = from.em.fork() as any;
-  const make = (type: keyof typeof classes, data: object) => em.create(classes[type], data, { partial: true });
-  // The model says by itself that a person's cv is a file.
-  const registry = { storages: { default: scratch } };
-  const team = make('Team', { name: 'Rockets 🚀' });
-  const boss = make('Person', {
-    email: 'ann@a.example',
-    secret: 'abc',
-    balance: '9007199254740993',
-    team,
-    home: { street: 'Main' },
-  });
-  const gone = make('Person', {
-    email: 'bob@b.example',
-    boss,
-    team,
-    deletedAt: new Date(5),
-    work: { street: 'Büro' },
-    others: [{ street: 'x' }, { photo: null }],
-  });
-  await em.flush();
-  team.lead = boss;
-  boss.boss = gone; // a circle within the table, and one across two
-  for (const label of ['a', 'b']) boss.tags.add(make('Tag', { label }));
-  make('Membership', { team, person: boss, role: 'lead' });
-  make('Passport', { person: gone, number: '' });
-  const outer = make('Place', { country: 'de', code: 1, plan: Buffer.from([0, 255, 10]) });
-  make('Place', { country: 'de', code: 2, within: outer });
-  make('Setting', { key: 'json', value: { b: 1, a: [null, 'é', 1e21] } });
-  make('Setting', { key: 'sql null', value: null });
-  make('Cat', { name: 'Tom', lives: 9 });
-  make('Dog', { name: 'Rex', owner: boss, chip: 'c-1' });
-  make('Animal', { name: 'Nemo' });
-  await em.flush();
-
-  const counts = await copy(from, to, {}, { registry });
-  t.same(await dump(to), await dump(from));
-  t.same(
-    counts.tables.find(({ table }) => table === 'animal'),
-    {
-      table: 'animal',
-      entities: ['Animal', 'Cat', 'Dog'],
-      inserted: 3,
-      updated: 0,
-      untouched: 0,
+t.test('a whole model, filled by the ORM', (t) =>
+  testModel<TestOrm>(t, model, {
+    async twins(entities) {
+      const pair: [TestOrm, TestOrm] = [await openOrm(entities), await openOrm(entities)];
+      t.teardown(() => Promise.all(pair.map((orm) => orm.close(true))));
+      return pair;
     },
-  );
-  t.equal(counts.tables.length, 9, 'each table once');
-  t.same((await query(to, 'SELECT count(*) AS n FROM person'))[0], [2], 'a filter of the app hides no row');
-
-  const schema = ofType(await items(from, { registry }), 'schema')[0]!.schema;
-  const person = schema.tables.find(({ table }) => table === 'person')!;
-  t.match(
-    person.columns.find(({ name }) => name === 'domain'),
-    { generated: true },
-  );
-  t.notOk(
-    person.columns.some(({ name }) => name === 'shout'),
-    'a formula is no column',
-  );
-  t.same(person.unique, [['email']]);
-  t.same(person.foreignKeys.map(({ columns, table, references }) => [columns, table, references]).sort(), [
-    [['boss_id'], 'person', ['id']],
-    [['team_id'], 'team', ['id']],
-  ]);
-  t.match(
-    schema.tables.find(({ table }) => table === 'person_tags'),
-    { pivot: true, entities: ['person_tags'], primaryKey: ['person_id', 'tag_id'] },
-  );
-  t.same(
-    schema.tables.map(({ stream }) => stream),
-    [1, 2, 3, 4, 5, 6, 7, 8, 9],
-  );
-  t.match(schema, { kind: 'database', dialect: 'sqlite', server: /^SQLite 3\./, orm: /^MikroORM [67]$/ });
-  t.same(
-    schema.sequences?.find(({ table }) => table === 'person'),
-    { name: 'person', table: 'person', value: '2' },
-  );
-
-  const again = await copy(from, to, {}, { registry });
-  t.ok(
-    again.tables.every(({ inserted, updated }) => inserted + updated === 0),
-    'a second restore changes nothing',
-  );
-});
+    dump,
+    copy,
+    query,
+  }),
+);
 
 /** Any value of any storage class, as SQL and, for doubles, as a parameter. */
 const cell = fc.oneof(

@@ -1,22 +1,26 @@
 /**
  * Every way to define an entity (decorators, defineEntity, EntitySchema), and what belongs to a model without being a
- * row: lifecycle hooks, a version column, properties that are not stored, virtual entities. With MikroORM 7 also
- * polymorphic relations, a table per type, and its Migrator. The same for every database.
+ * row: lifecycle hooks, a version column, properties that are not stored, virtual entities, the Migrator's table. With
+ * MikroORM 7 also polymorphic relations and a table per type. The same for every database.
  */
 import type { Test } from 'tap';
+import type { OrmLike } from '../../lib/orm/orm-like.ts';
+import type { Database } from './orm-model-test.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the two majors type their builders differently
 type Any = any;
 
 export const major = process.env.DBS_TEST_ORM ?? '6';
-const matrix = major === '7' ? await import('../matrix/mikro-orm-7/orm.js' as string) : undefined;
 /** 6's compiled drivers have a core of their own. */
-const native = ['better-sqlite3', 'sqlite3'].includes(process.env.DBS_TEST_DRIVER ?? '') && !matrix;
-const core: Any =
-  matrix?.core ??
-  (native ? (await import('../matrix/mikro-orm-6-native/orm.js' as string)).core : await import('@mikro-orm/core'));
+const native = ['better-sqlite3', 'sqlite3'].includes(process.env.DBS_TEST_DRIVER ?? '');
+const matrix = major === '7' ? 'mikro-orm-7' : native ? 'mikro-orm-6-native' : undefined;
+const found = matrix
+  ? await import(`../matrix/${matrix}/orm.js`)
+  : { core: await import('@mikro-orm/core'), migrations: await import('@mikro-orm/migrations') };
+const core: Any = found.core;
+const { Migration, Migrator }: Any = found.migrations;
 /** 6 has them in its core. They are called as TypeScript would call them: nothing here needs a compiler's option. */
-const decorators: Any = matrix?.decorators ?? core;
+const decorators: Any = found.decorators ?? core;
 
 /** Called hooks. */
 export const called: string[] = [];
@@ -126,44 +130,24 @@ export async function fill(orm: { em: Any }): Promise<void> {
   await em.flush();
 }
 
-interface Orm {
-  em: Any;
-}
-
-interface Database<O extends Orm> {
-  /** Two empty databases with the tables of these entities. */
-  twins(entities: unknown[], options: object): Promise<[O, O]>;
-  /** What the database says of each table. */
-  dump(orm: O): Promise<Record<string, string[]>>;
-  copy(
-    from: O,
-    to: O,
-  ): Promise<{ tables: { table: string; inserted: number }[]; migrations: { onlyInBackup: string[] } }>;
-  query(orm: O, sql: string): Promise<unknown[][]>;
+class MigrationOne extends Migration {
+  up() {
+    (this as Any).addSql('create table made_by_migration (id int)');
+  }
 }
 
 /** The test itself, for one database. */
-export async function testDefinitions<O extends Orm>(
+export async function testDefinitions<O extends OrmLike & { em: Any }>(
   t: Test,
   { twins, dump, copy, query }: Database<O>,
 ): Promise<void> {
-  const Migration: Any = matrix?.migrations.Migration;
-  const migration =
-    Migration &&
-    class extends Migration {
-      up() {
-        (this as Any).addSql('create table made_by_migration (id int)');
-      }
-    };
-  const options = matrix
-    ? {
-        extensions: [matrix.migrations.Migrator],
-        migrations: { migrationsList: [{ name: 'MigrationOne', class: migration }], snapshot: false },
-      }
-    : {};
+  const options = {
+    extensions: [Migrator],
+    migrations: { migrationsList: [{ name: 'MigrationOne', class: MigrationOne }], snapshot: false },
+  };
   const [from, to] = await twins(entities, options);
   await fill(from);
-  if (matrix) await (from as Any).migrator.up();
+  await (from as Any).migrator.up();
   const before = await dump(from);
   called.length = 0;
   const counts = await copy(from, to);
@@ -181,8 +165,6 @@ export async function testDefinitions<O extends Orm>(
     ['2'],
     'a version is kept, not counted up',
   );
-  if (matrix) {
-    t.same(counts.migrations.onlyInBackup, ['MigrationOne'], "the Migrator's own table is recorded");
-    t.notOk(Object.keys(after).includes('mikro_orm_migrations'), 'and never restored');
-  }
+  t.same(counts.migrations.onlyInBackup, ['MigrationOne'], "the Migrator's own table is recorded");
+  t.notOk(Object.keys(after).includes('mikro_orm_migrations'), 'and never restored');
 }
