@@ -44,13 +44,16 @@ const NEWLINE = 10;
 /** Frames that are being compressed on Node's thread pool while earlier ones travel on. */
 const AHEAD = 3;
 
+/** Bytes of what a compressor writes into at a time: most frames of rows fit, and need no second turn on the thread pool. */
+const OUTPUT = 96 * 1024;
+
 type Compress = (data: Uint8Array) => Promise<Buffer>;
 
 function compressor(name: CodecName): Compress | undefined {
   if (name === 'none') return undefined;
   if (name === 'deflate') {
     const deflate = promisify(zlib.deflateRaw) as (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Buffer>;
-    return (data) => deflate(data, { level: 1, memLevel: 9 });
+    return (data) => deflate(data, { level: 1, memLevel: 9, chunkSize: OUTPUT });
   }
   const zstd = (zlib as { zstdCompress?: (d: Uint8Array, cb: (e: Error | null, r: Buffer) => void) => void })
     .zstdCompress;

@@ -24,6 +24,29 @@ async function twins(names: string[], ...ddl: string[]): Promise<[TestOrm, TestO
 const series = (from: number, to: number) =>
   `(WITH RECURSIVE c (i) AS (SELECT ${from} UNION ALL SELECT i + 1 FROM c WHERE i < ${to}) SELECT i FROM c)`;
 
+t.test('every decimal is itself, and in the shortest form', async (t) => {
+  const [from, to] = await twins(
+    ['Price'],
+    'CREATE TABLE price (id INTEGER PRIMARY KEY, a REAL, b REAL, c REAL, d REAL)',
+  );
+  // Decimals of up to fourteen digits, their neighbours, and the bounds beyond which they are read another way.
+  await exec(
+    from,
+    `INSERT INTO price SELECT i, i * 7919 / 100.0, -i / 1e6, 99999999.0 - i / 1e6, i * 0.1 FROM ${series(1, 2000)}`,
+    `INSERT INTO price SELECT 2000 + i, 1e8 + i, i * 1e-7, i * 1e9 + 0.5, -i * 1e-5 FROM ${series(1, 300)}`,
+    'INSERT INTO price VALUES (5000, 0.0001, 99999999.0, 0.00009999, 99999999.000001), (5001, -0.0, 0.1, 1.7e308, 100)',
+  );
+  await copy(from, to);
+  t.same(await dump(to), await dump(from));
+  const lines = ofType(await items(from), 'rows').flatMap(({ data }) => String(data).trim().split('\n'));
+  const texts = lines.flatMap((line) => [...line.matchAll(/"r":"([^"]*)"/g)].map(([, text]) => text!));
+  t.equal(texts.length, 4 * 2302);
+  t.same(
+    texts.filter((text) => text !== '-0' && text !== String(Number(text))),
+    [],
+  );
+});
+
 t.test('pages of rows, small and large by turns', async (t) => {
   const [from, to] = await twins(
     ['Mixed', 'Shadowed', 'Widest'],

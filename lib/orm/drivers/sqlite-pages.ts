@@ -56,18 +56,14 @@ export function pagedTable(table: TableSchema, catalog: SqliteTable): Paged | nu
 }
 
 /**
- * A REAL as decimal text: `k / 1000000` where that division gives the value again. It is rounded correctly, as reading
- * the decimal is, so that equality proves it; up to 15 digits nothing shorter reads back the same. Zero has two signs,
- * which SQL does not tell apart.
+ * A REAL as decimal text: fourteen digits, where `k / 1000000` gives the value again. That division is rounded correctly, as reading
+ * the decimal is, so that equality proves the decimal k / 1000000 to be the value; with at most fourteen digits it is what printf
+ * writes, which errs in the sixteenth at worst. Between these bounds it writes no exponent, and zero has two signs, which SQL does
+ * not tell apart.
  */
 function realSql(q: string, hole: string): string {
-  const k = `CAST(round(${q}*1000000.0) AS INTEGER)`;
-  const digits = `(abs(${k})/1000000)||'.'||substr(1000000+abs(${k})%1000000, 2)`;
-  const sign = `CASE WHEN ${q}<0 THEN '-' ELSE '' END`;
-  return (
-    `CASE WHEN ${k}<>0 AND ${k} BETWEEN -999999999999999 AND 999999999999999 AND ${k}/1000000.0=${q} ` +
-    `THEN '{"r":"'||${sign}||rtrim(rtrim(${digits},'0'),'.')||'"}' ELSE ${hole} END`
-  );
+  const known = `abs(${q}) BETWEEN 0.0001 AND 99999999.0 AND round(${q}*1000000.0)/1000000.0=${q}`;
+  return `CASE WHEN ${known} THEN printf('{"r":"%.14g"}',${q}) ELSE ${hole} END`;
 }
 
 function cellSql(column: ColumnSchema, at: number, rowid: string): string {
