@@ -1,14 +1,16 @@
 /**
- * Rows into MariaDB and MySQL by INSERTs of many rows. Into an empty table they go straight; where rows stand already,
+ * Rows into MariaDB and MySQL by INSERTs of many rows, made from the backup's lines where those go as they are. Into an empty table they go straight; where rows stand already,
  * they go into a temporary table first, and mysql-merge.ts makes one of the two.
  *
  * @see mysql-read.ts
  */
 import { FormatError, RestoreError } from '../../errors.ts';
 import type { Cell, EntityCounts, TablePlan, TableWriter } from '../driver.ts';
+import { parseRows } from '../row-lines.ts';
 import type { MysqlTable } from './mysql-catalog.ts';
 import { base64Of, cellLiteral, cellMark, cellSize, cellValue, mustBeWellFormed, showCell } from './mysql-cells.ts';
 import { errorNumber, isConstraint, restoreError, uniqueClash } from './mysql-errors.ts';
+import { jsonToValues, type Take } from './mysql-json-values.ts';
 import { clashError, MergeStage } from './mysql-merge.ts';
 import type { Session } from './mysql-session.ts';
 import { ident, qualified } from './mysql-sql.ts';
@@ -33,10 +35,12 @@ export class MysqlTableWriter implements TableWriter {
   readonly #cells: number[] = [];
   /** Positions of text cells that may arrive as bytes, with what those mean. */
   readonly #guarded: Map<number, 'enum' | 'same' | 'other'> = new Map();
+  readonly #takes: Take[];
   readonly #insert: string;
   readonly #limit: number;
   #values: string[] = [];
-  #waiting: Cell[][] = [];
+  /** What `#values` were made from: rows, or lines of rows. */
+  #waiting: (Cell[] | Buffer)[] = [];
   #size = 0;
   #rows = 0;
 
@@ -54,9 +58,14 @@ export class MysqlTableWriter implements TableWriter {
       else if (charset !== null)
         this.#guarded.set(i, sameBytes(charsetOf(plan.source.columns[i]!.type), charset) ? 'same' : 'other');
     });
+    this.#takes = plan.columns.map((column, i) => {
+      if (column === null) return 'no';
+      return (this.#guarded.get(i) ?? 'same') === 'same' ? 'any' : 'text';
+    });
     const list = this.#cells.map((i) => ident(plan.columns[i]!)).join(', ');
     this.#insert = `INTO ${stage?.name ?? qualified(plan.target)} (${list}) VALUES `;
-    this.#limit = Math.min(STATEMENT, Math.floor(session.maxPacket / 4));
+    // Before its last piece a statement is smaller than this; either may come to twice as many bytes.
+    this.#limit = Math.min(STATEMENT, Math.floor(session.maxPacket / 5));
   }
 
   /** @throws RestoreError ERR_RESTORE_NO_PRIMARY_KEY where rows cannot be told apart and the table is not empty */
@@ -86,6 +95,18 @@ export class MysqlTableWriter implements TableWriter {
     }
   }
 
+  async writeLines(lines: Buffer, count: number): Promise<boolean> {
+    if (lines.length > this.#limit) return false;
+    const values = jsonToValues(lines, count, this.#takes);
+    if (!values) return false;
+    this.#rows += count;
+    this.#values.push(values);
+    this.#waiting.push(lines);
+    this.#size += lines.length;
+    if (this.#size >= this.#limit) await this.#flush();
+    return true;
+  }
+
   async end(): Promise<EntityCounts> {
     await this.#flush();
     if (!this.#stage) return { inserted: this.#rows, updated: 0, untouched: 0 };
@@ -101,7 +122,7 @@ export class MysqlTableWriter implements TableWriter {
   async #flush(): Promise<void> {
     if (!this.#values.length) return;
     const sql = `INSERT ${this.#insert}${this.#values.join(',')}`;
-    const rows = this.#waiting;
+    const waiting = this.#waiting;
     this.#values = [];
     this.#waiting = [];
     this.#size = 0;
@@ -111,7 +132,8 @@ export class MysqlTableWriter implements TableWriter {
     } catch (error) {
       if (!isConstraint(error)) throw this.#refused(error);
       // The server took back the whole statement, and does not say which row it was.
-      for (const row of rows) await this.#writeAlone(row, 0);
+      for (const one of waiting)
+        for (const row of Buffer.isBuffer(one) ? parseRows(one) : [one]) await this.#writeAlone(row, 0);
       throw this.#refused(error);
     }
   }
