@@ -101,18 +101,19 @@ if (wanted.length > 0) {
   const here = ready.filter((name) => !name.startsWith('test/node24/'));
   await suite(`Node ${process.versions.node}, MikroORM 6 (libsql)`, here, { env: services.env });
   await again(`Node ${process.versions.node}, MikroORM 6`);
-  const database = files('test/orm/', 'test/files/', 'test/app/backup');
+  const rows = files('test/orm/', 'test/files/');
+  const whole = [...rows, ...files('test/app/backup')];
   if (install(matrix7) && existsSync(node24)) {
-    await suite('Node 24, MikroORM 7 (libsql)', database, { node: node24, env: { DBS_TEST_ORM: '7' } });
-    await suite('Node 24, MikroORM 7 (better-sqlite3)', database, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'better-sqlite3' } });
-    await suite('Node 24, MikroORM 7 (node:sqlite)', database, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'node:sqlite' } });
-    await suite('Node 24, MikroORM 6 (libsql)', database, { node: node24 });
+    await suite('Node 24, MikroORM 7 (libsql)', whole, { node: node24, env: { DBS_TEST_ORM: '7' } });
+    await suite('Node 24, MikroORM 7 (better-sqlite3)', rows, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'better-sqlite3' } });
+    await suite('Node 24, MikroORM 7 (node:sqlite)', whole, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'node:sqlite' } });
+    await suite('Node 24, MikroORM 6 (libsql)', files('test/app/backup'), { node: node24 });
     await suite('Node 24, MikroORM 7 (PostgreSQL, MariaDB)', files('test/orm-', 'test/node24/'), { node: node24, env: { DBS_TEST_ORM: '7' } });
     await again('Node 24, MikroORM 7', { node: node24, env: { DBS_TEST_ORM: '7' } });
   } else cannotRun('MikroORM 7', 'its packages or Node 24 could not be installed (npm ci in test/matrix/mikro-orm-7)');
   if (install(native6)) {
-    for (const driver of ['better-sqlite3', 'sqlite3']) {
-      await suite(`Node ${process.versions.node}, MikroORM 6 (${driver})`, database, { env: { DBS_TEST_DRIVER: driver } });
+    for (const [driver, names] of [['better-sqlite3', rows], ['sqlite3', whole]]) {
+      await suite(`Node ${process.versions.node}, MikroORM 6 (${driver})`, names, { env: { DBS_TEST_DRIVER: driver } });
     }
   } else cannotRun("MikroORM 6's native drivers", 'better-sqlite3 and sqlite3 are compiled here, which needs python3, make and g++');
 }
