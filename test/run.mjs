@@ -77,10 +77,14 @@ function cannotRun(what, why) {
   if (required) totals.failed++;
 }
 
+/** Whether a suite's own packages are there, or could be had. */
 function install(folder) {
   if (existsSync(join(folder, 'node_modules/.package-lock.json'))) return true;
   console.log(`# installing ${relative(root, folder)}`);
-  return run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: folder });
+  const npm = spawn('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: folder, stdio: 'inherit' });
+  return new Promise((resolve) => {
+    npm.on('error', () => resolve(false)).on('close', (code) => resolve(code === 0));
+  });
 }
 
 if (!existsSync(join(root, 'lib/erasure/kernel/kernel-binary.ts')) || !existsSync(join(root, 'dist/index.js'))) {
@@ -103,7 +107,10 @@ if (wanted.length > 0) {
   await again(`Node ${process.versions.node}, MikroORM 6`);
   const rows = files('test/orm/', 'test/files/');
   const whole = [...rows, ...files('test/app/backup')];
-  if (install(matrix7) && existsSync(node24)) {
+  const installed7 = await install(matrix7);
+  // They are compiled meanwhile.
+  const installed6 = install(native6);
+  if (installed7 && existsSync(node24)) {
     await suite('Node 24, MikroORM 7 (libsql)', whole, { node: node24, env: { DBS_TEST_ORM: '7' } });
     await suite('Node 24, MikroORM 7 (better-sqlite3)', rows, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'better-sqlite3' } });
     await suite('Node 24, MikroORM 7 (node:sqlite)', whole, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'node:sqlite' } });
@@ -111,7 +118,7 @@ if (wanted.length > 0) {
     await suite('Node 24, MikroORM 7 (PostgreSQL, MariaDB)', files('test/orm-', 'test/node24/'), { node: node24, env: { DBS_TEST_ORM: '7' } });
     await again('Node 24, MikroORM 7', { node: node24, env: { DBS_TEST_ORM: '7' } });
   } else cannotRun('MikroORM 7', 'its packages or Node 24 could not be installed (npm ci in test/matrix/mikro-orm-7)');
-  if (install(native6)) {
+  if (await installed6) {
     for (const [driver, names] of [['better-sqlite3', rows], ['sqlite3', whole]]) {
       await suite(`Node ${process.versions.node}, MikroORM 6 (${driver})`, names, { env: { DBS_TEST_DRIVER: driver } });
     }
