@@ -36,7 +36,7 @@ function find(): Collect {
 const YOUNG = 1024 * 1024;
 let young = 0;
 /** Buffers that outlived two small collections wait for a full one, which V8 itself begins only beyond 64 MiB of them. */
-const WAITING = 16 * 1024 * 1024;
+const WAITING = 6 * 1024 * 1024;
 /** A full collection walks the whole heap. In a process whose heap is larger than this, an app is at work that must not be stopped for it. */
 const SMALL_HEAP = 128 * 1024 * 1024;
 /** The least that there was since the last full collection: what is in use, the app's own included. */

@@ -34,17 +34,16 @@ export interface FrameHead {
   ordinal: number;
 }
 
-/** Head and body as one buffer. */
-export function writeFrame(head: Omit<FrameHead, 'codedLength'>, body: Uint8Array): Buffer {
-  const b = Buffer.allocUnsafe(FRAME_HEAD + body.length);
+/** The head of a frame whose body follows it. */
+export function writeFrameHead(head: FrameHead): Buffer {
+  const b = Buffer.allocUnsafe(FRAME_HEAD);
   b[0] = head.type;
   b[1] = head.codec;
   b.writeUInt16BE(head.flags, 2);
   b.writeUInt32BE(head.stream, 4);
   b.writeUInt32BE(head.rawLength, 8);
-  b.writeUInt32BE(body.length, 12);
+  b.writeUInt32BE(head.codedLength, 12);
   b.writeBigUInt64BE(BigInt(head.ordinal), 16);
-  b.set(body, FRAME_HEAD);
   return b;
 }
 

@@ -3,10 +3,11 @@ import t from 'tap';
 import { bufferSource } from '../../lib/container/source.ts';
 import { listBackup, readEntry } from '../../lib/contents.ts';
 import { BackupError } from '../../lib/errors.ts';
-import { FrameType, padBody, writeFrame } from '../../lib/format/frame.ts';
+import { FrameType, padBody } from '../../lib/format/frame.ts';
 import type { BackupItem } from '../../lib/format/items.ts';
 import { Random } from '../../lib/testkit/index.ts';
 import type { BackupSource } from '../../lib/types.ts';
+import { writeFrame } from '../format/frames.ts';
 import { DATA, key, noise, seal, sealItems, seed, whileLost } from './support.ts';
 
 const random = new Random(seed);

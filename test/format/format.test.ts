@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t, { type Test as Tap } from 'tap';
-import { Codec, FrameType, padBody, readFooter, readFrameHead, writeFrame } from '../../lib/format/frame.ts';
+import { Codec, FrameType, padBody, readFooter, readFrameHead } from '../../lib/format/frame.ts';
 import { parityCount } from '../../lib/format/group.ts';
 import { readCore, readEnd, readHeader, writeCore, writeEnd, writeHeaderUnsigned } from '../../lib/format/header.ts';
 import {
@@ -18,6 +18,7 @@ import type { LayoutName } from '../../lib/format/limits.ts';
 import { blockShape, bodyPages, type PageFields, pageIntact, readPage, writePage } from '../../lib/format/page.ts';
 import { readTocPage, type TocEntry, TocPage } from '../../lib/format/toc.ts';
 import { Random } from '../../lib/testkit/index.ts';
+import { writeFrame } from './frames.ts';
 
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
 const random = new Random(seed);

@@ -1,9 +1,11 @@
 /** How stages behave as streams: they wait for slow readers, hand errors on, stop when told, and give memory back. */
+
 import { Readable, type Transform, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import t from 'tap';
+import { type FrameHead, readFrameHead } from '../../lib/format/frame.ts';
 import type { BackupItem } from '../../lib/format/items.ts';
-import { FULL_PAYLOAD } from '../../lib/format/limits.ts';
+import { FRAME_HEAD, FULL_PAYLOAD } from '../../lib/format/limits.ts';
 import { recycle, Slot } from '../../lib/memory.ts';
 import { containerWriter, writingStages } from '../../lib/pipeline.ts';
 import { Blocker } from '../../lib/stages/blocker.ts';
@@ -35,7 +37,7 @@ async function rooms(): Promise<[name: string, make: () => Transform, input: unk
   const sealed = await through(chunks, new Encryptor({ key, fileId }));
   const blocks = await through(segments, new Blocker({ fileId }));
   const encoded = await through(blocks, new RSEncoder({ fileId }));
-  const frames = await through<Buffer>(items, new Serializer({ compression: 'none' }));
+  const frames = framesOf(await bytesThrough(items, new Serializer({ compression: 'none' })));
   const { file } = await seal('split', 8 << 20);
   const pieces = Array.from({ length: Math.ceil(file.length / (1 << 18)) }, (_, i) =>
     file.subarray(i << 18, (i + 1) << 18),
@@ -55,6 +57,15 @@ async function rooms(): Promise<[name: string, make: () => Transform, input: unk
     ['Decryptor', () => new Decryptor({ key, fileId }), sealed, 4],
     ['Deserializer', () => new Deserializer(), frames, 5],
   ];
+}
+
+function framesOf(stream: Buffer): Buffer[] {
+  const frames: Buffer[] = [];
+  for (let at = 0; at < stream.length; at += frames.at(-1)!.length) {
+    const head = readFrameHead(stream, at) as FrameHead;
+    frames.push(stream.subarray(at, at + FRAME_HEAD + head.codedLength));
+  }
+  return frames;
 }
 
 t.test('each stage waits for its reader', async (t) => {

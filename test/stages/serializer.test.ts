@@ -4,20 +4,13 @@ import * as zlib from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { H } from '../../lib/crypto/hash.ts';
-import {
-  Codec,
-  type CodecName,
-  FrameType,
-  MORE,
-  readFooter,
-  readFrameHead,
-  writeFrame,
-} from '../../lib/format/frame.ts';
+import { Codec, type CodecName, FrameType, MORE, readFooter, readFrameHead } from '../../lib/format/frame.ts';
 import type { BackupItem, BackupSchema, TableSchema } from '../../lib/format/items.ts';
 import { readTocPage, type TocEntry } from '../../lib/format/toc.ts';
 import { Deserializer, decodeBody } from '../../lib/stages/deserializer.ts';
 import { Serializer } from '../../lib/stages/serializer.ts';
 import { Random } from '../../lib/testkit/index.ts';
+import { writeFrame } from '../format/frames.ts';
 import { bytesThrough, codeOf, cuts, seed, through } from './support.ts';
 
 const random = new Random(seed);

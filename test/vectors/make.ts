@@ -12,7 +12,7 @@ import { aeadKey } from '../../lib/crypto/aead.ts';
 import { fileIdOf, H, hkdf } from '../../lib/crypto/hash.ts';
 import { deriveKey } from '../../lib/crypto/kdf.ts';
 import { passphraseSlotKeys, recipientSlotKeys, wrapDataKey, x25519, x25519Public } from '../../lib/crypto/key-wrap.ts';
-import { FrameType, writeFrame } from '../../lib/format/frame.ts';
+import { FrameType } from '../../lib/format/frame.ts';
 import { writeCore, writeHeaderUnsigned } from '../../lib/format/header.ts';
 import type { BackupItem } from '../../lib/format/items.ts';
 import { closeSlot, passphraseSlotHead, recipientSlotHead } from '../../lib/format/key-slot.ts';
@@ -27,6 +27,7 @@ import { Serializer } from '../../lib/stages/serializer.ts';
 import { corrupt, Random } from '../../lib/testkit/index.ts';
 import { forgeBody, forgePage, forgePayload, resealPage } from '../container/forge.ts';
 import type { Placed } from '../container/support.ts';
+import { writeFrame } from '../format/frames.ts';
 import { type VectorHead, writeVector } from './vector.ts';
 
 const KDF = { iterations: 1, memoryKiB: 8192, parallelism: 1 };
