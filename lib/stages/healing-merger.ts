@@ -19,11 +19,10 @@ export interface MergerHeader {
 }
 
 /** Bytes after which a group has all that an append-only writer gives it: its parity and, where the copies are interleaved, those of its last blocks. */
-const SPAN = {
-  tandem: (GROUP + GROUP_PARITY + 4) * FULL_RECORD,
-  split: (GROUP + GROUP_PARITY + 4) * FULL_RECORD,
-  interleaved: (2 * GROUP + GROUP_PARITY + 2 * DELAY + 4) * FULL_RECORD,
-};
+function span(layout: LayoutName): number {
+  const secondCopies = layout === 'interleaved' ? GROUP + 2 * DELAY : 0;
+  return (GROUP + GROUP_PARITY + secondCopies + 4) * FULL_RECORD;
+}
 
 /**
  * Takes a container's bytes, cut anywhere, and emits its blocks in order, each as soon as its hash fits. From a damaged block on it waits for the
@@ -94,7 +93,7 @@ export class HealingMerger extends Stage<Buffer, VerifiedBlock> {
       await this.#take(chunk.subarray(at));
     }
     if (this.#wholeSoFar) return;
-    this.#enough ||= SPAN[this.#layout];
+    this.#enough ||= span(this.#layout);
     if (this.#spool.size >= this.#enough) await this.#healGroup();
   }
 
