@@ -5,6 +5,7 @@ import t from 'tap';
 import { jsonToValues } from '../../lib/orm/drivers/mysql-json-values.ts';
 import { LineBuilder } from '../../lib/orm/drivers/mysql-lines.ts';
 import { cleanUp, openDatabase, query, serverRuns } from '../support/mysql.ts';
+import { leavesOddLines } from '../support/odd-lines.ts';
 
 if (!(await serverRuns(t))) process.exit();
 t.teardown(cleanUp);
@@ -51,16 +52,7 @@ t.test('lines as rows of an INSERT', async (t) => {
 });
 
 t.test('what is odd is left to the plain way', async (t) => {
-  const odd = [
-    '',
-    '[]',
-    '["a"',
-    '["a"]]',
-    '["a","b"]',
-    '[1]',
-    '["a"] ',
-    '[ "a"]',
-    '{"b":""}',
+  leavesOddLines(t, (lines, count) => jsonToValues(lines, count, ['any']), [
     '[{"b":"A"}]',
     '[{"b":"A==="}]',
     '[{"b":"===="}]',
@@ -70,24 +62,13 @@ t.test('what is odd is left to the plain way', async (t) => {
     '[{"b":"AAAA","c":1}]',
     '[{"b":null}]',
     '[{"i":"1"}]',
-    '["\u0001"]',
     '["\\f"]',
     '["\\u0027"]',
     '["\\u005c"]',
     '["\\u001g"]',
     '["\\u1"]',
-    '["\\ud800"]',
-    '["\\u00e9"]',
-    '["a\\"]',
     '["a\\',
-    '[nul]',
-    '[nullx]',
-    '["a"],["b"]',
-    '["a"]\n\n',
-  ];
-  for (const line of odd) t.equal(jsonToValues(Buffer.from(line), 1, ['any']), null, JSON.stringify(line));
-  t.equal(jsonToValues(Buffer.from([0x5b, 0x22, 0xff, 0x22, 0x5d]), 1, ['any']), null, 'bytes that are no UTF-8');
-  t.equal(jsonToValues(Buffer.from('["a"]'), 2, ['any']), null, 'a count that does not fit');
+  ]);
 });
 
 t.test('and the server reads what was meant', async (t) => {
