@@ -8,6 +8,7 @@ import { groupSize, parityCount } from '../format/group.ts';
 import { FINAL, FULL_PAYLOAD, FULL_ROWS, GROUP, PAGE, PARITY_ROWS, RecordType } from '../format/limits.ts';
 import { blockShape, type PageFields } from '../format/page.ts';
 import { collectRows, type RowsAt, readRows } from './copies.ts';
+import { huntRows } from './hunt.ts';
 import { IndexReader } from './index-reader.ts';
 import { isExactPage, pageAt, parsePage } from './pages.ts';
 import type { Extent, RecordMap } from './record-map.ts';
@@ -188,9 +189,37 @@ export class BlockReader {
     };
     const how = remains.good.slice(0, k).every(Boolean) ? 'copy' : 'rows';
     if (this.solveRows(remains, remains.crcs !== undefined && how === 'rows')) return done(how);
+    if (await this.#findRows(remains, raws[0]!)) return done('rows');
     const filled = await this.#copiesOf(remains, raws);
     if (filled.length > 0 && this.#solveColumns(remains, filled)) return done('columns');
     return { ...remains, rows: Buffer.from(rows) };
+  }
+
+  /** Where bytes came or went, rows may be where no neighbour says. Those of a block whose table of CRCs is lost are right or wrong together. */
+  async #findRows(remains: Remains, scratch: Buffer): Promise<boolean> {
+    const { type, sequence, rows, shape, crcs, good } = remains;
+    for (const { map, copy } of this.replicas(type, sequence)) {
+      if (!map.scanned) continue;
+      const places = map.places(type, copy, sequence);
+      const { source } = map;
+      if (crcs) {
+        const from = Math.min(...places) + PAGE;
+        const to = Math.max(...places) + shape.recordLength;
+        const found = await huntRows(source, from, to, { crcs, rowLength: shape.rowLength, good });
+        await collectRows(
+          remains,
+          found.map((at) => ({ source, at })),
+          scratch,
+        );
+        if (this.solveRows(remains, true)) return true;
+      } else {
+        for (const place of places) {
+          await readRows(source, place + PAGE, rows);
+          if (this.#fits(remains)) return true;
+        }
+      }
+    }
+    return false;
   }
 
   /** Step 3: up to 16 bad rows. Leaves `remains` as it was where that does not help. @param blank the bad rows hold nothing yet */

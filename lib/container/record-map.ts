@@ -12,6 +12,9 @@ export interface Extent {
   lastLength: number;
 }
 
+/** Places in which one record is believed to stand. */
+const PLACES = 4;
+
 export class RecordMap {
   readonly source: ByteSource;
   readonly #fileId: string;
@@ -58,7 +61,7 @@ export class RecordMap {
       const key = keyOf(r.type, r.copy, r.sequence);
       const places = this.#byKey.get(key);
       if (!places) this.#byKey.set(key, [r.offset]);
-      else if (places.length < 4) places.push(r.offset);
+      else if (places.length < PLACES) places.push(r.offset);
     }
     this.#byOrigin = [...this.#records].sort((a, b) => a.origin - b.origin);
   }
@@ -95,7 +98,12 @@ export class RecordMap {
       if (this.#byOrigin[middle]!.origin <= origin) low = middle + 1;
       else high = middle;
     }
-    const neighbours = [this.#byOrigin[low - 1], this.#byOrigin[low]].filter((r) => r !== undefined);
+    // One that stands in several places has as many shifts.
+    let first = low - 1;
+    while (first > low - PLACES && this.#byOrigin[first - 1]?.origin === this.#byOrigin[first]?.origin) first--;
+    let end = low + 1;
+    while (end < low + PLACES && this.#byOrigin[end]?.origin === this.#byOrigin[low]?.origin) end++;
+    const neighbours = this.#byOrigin.slice(Math.max(0, first), end);
     return neighbours.length > 0 ? neighbours.map((r) => r.offset - r.origin) : [0];
   }
 }

@@ -171,11 +171,44 @@ for (const layout of layouts) {
       const c = await seal(layout, size);
       const spoilt = corrupt(c.file, damage, { seed: random.u32(), foreign: (await seal(layout, size, 'other')).file });
       const found = await restore(c, spoilt.bytes);
+      // 3 pages hold the keys of a file of 2 blocks: once in 1,400 files a tenth of all sectors takes all of them.
+      if (found.error?.code === 'ERR_DAMAGE_NO_HEADER' && damage.startsWith('sectors:')) {
+        const pages = c.records.filter((r) => r.type === HEADER || r.type === END);
+        const whole = pages.filter(({ at }) => spoilt.bytes.subarray(at, at + 4096).some((byte) => byte !== 0));
+        t.same(whole, [], `${size} bytes, ${damage}: no key record is left, and that is said\n${spoilt.summary()}`);
+        continue;
+      }
       const why = found.error ? `: ${found.error.code} ${found.error.message}\n${spoilt.summary()}` : '';
       t.ok(found.ok, `${size} bytes, ${damage}${why}`);
       const changed = !spoilt.bytes.equals(c.file);
       if (found.ok && changed)
         t.ok(found.report.damaged, `${size} bytes, ${damage}: said to be damaged\n${spoilt.summary()}`);
+    }
+  });
+
+  t.test(`${layout}: records in more than two pieces`, async (t) => {
+    for (const size of [KB20, MB12]) {
+      const c = await seal(layout, size);
+      const more = size === KB20 ? [] : ['duplicate:5000:3', 'insert:1:4,delete:512:2'];
+      for (const damage of ['insert:4096:3', 'delete:7:3', ...more])
+        for (let trial = 0; trial < 8; trial++) {
+          const spoilt = corrupt(c.file, damage, { seed: random.u32() });
+          const { ok, error } = await restore(c, spoilt.bytes);
+          t.ok(ok, `${size} bytes, ${damage}${ok ? '' : `: ${error.message}\n${spoilt.summary()}`}`);
+        }
+      // Each copy of block 0 in four pieces, as far apart as no neighbour says.
+      const pieces: Buffer[] = [];
+      let from = 0;
+      for (const copy of [0, 1] as const) {
+        const { at, length } = c.place(DATA, copy, 0);
+        for (const part of [0.3, 0.5, 0.8]) {
+          const to = at + Math.floor(length * (part + 0.03 * copy));
+          pieces.push(c.file.subarray(from, to), random.bytes(1 + random.below(20_000)));
+          from = to;
+        }
+      }
+      const { ok, error } = await restore(c, Buffer.concat([...pieces, c.file.subarray(from)]));
+      t.ok(ok, `${size} bytes: each copy in four pieces${ok ? '' : `: ${error.message}`}`);
     }
   });
 
