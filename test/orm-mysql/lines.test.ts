@@ -86,3 +86,10 @@ t.test('and the server reads what was meant', async (t) => {
     [[Buffer.from(text).toString('hex').toUpperCase(), all.toString('hex').toUpperCase()]],
   );
 });
+
+t.test('cells that the server joined stand as they came', async (t) => {
+  const builder = new LineBuilder(['text', 'json', 'plain'], 1 << 20);
+  builder.add([Buffer.from('a"'), Buffer.from('"1",null,"2020-01-01"'), null]);
+  t.same(JSON.parse(builder.take().data.toString()), ['a"', '1', null, '2020-01-01', null]);
+  t.throws(() => builder.add([null, null, null]), RangeError, 'a CONCAT that failed is no NULL of the table');
+});

@@ -9,7 +9,7 @@ import type { TableSchema } from '../../format/items.ts';
 import type { ReadOptions, RowBatch } from '../driver.ts';
 import type { MysqlTable } from './mysql-catalog.ts';
 import type { MysqlHandle, RawRow } from './mysql-connection.ts';
-import { LineBuilder } from './mysql-lines.ts';
+import { LineBuilder, type LineForm } from './mysql-lines.ts';
 import { qualified } from './mysql-sql.ts';
 import { cellSql, formOf, type MysqlColumn } from './mysql-types.ts';
 
@@ -26,10 +26,44 @@ export function columnsOf(table: TableSchema, catalog: MysqlTable, names: string
   });
 }
 
+/** A column of the result. */
+interface Selected {
+  sql: string;
+  form: LineForm;
+}
+
+/** Columns in one cell at most: a CONCAT must stay below any max_allowed_packet. */
+const JOINED = 8;
+
+/**
+ * The columns of a table as those of a result. Neighbours whose text needs no escaping come as one, as the JSON that they are in a line: a cell
+ * costs the reader more than a CONCAT costs the server.
+ */
+function selectedOf(columns: MysqlColumn[]): Selected[] {
+  const selected: Selected[] = [];
+  let run: string[] = [];
+  const close = () => {
+    if (run.length === 1) selected.push({ sql: run[0]!, form: 'plain' });
+    if (run.length > 1) {
+      const cells = run.map((sql) => `IFNULL(CONCAT('"', ${sql}, '"'), 'null')`);
+      selected.push({ sql: `CAST(CONCAT_WS(',', ${cells.join(', ')}) AS BINARY)`, form: 'json' });
+    }
+    run = [];
+  };
+  for (const column of columns) {
+    const form = formOf(column)!;
+    if (form !== 'plain' || run.length === JOINED) close();
+    if (form === 'plain') run.push(cellSql(column));
+    else selected.push({ sql: cellSql(column), form });
+  }
+  close();
+  return selected;
+}
+
 /** Without an index, rows come in the order of the table itself, never in that of an index that happens to cover it. */
-function rowsSql(columns: MysqlColumn[], catalog: MysqlTable): string {
+function rowsSql(columns: string[], catalog: MysqlTable): string {
   // A table of which every column is EXCLUDEd still has rows.
-  const list = columns.map((column, i) => `${cellSql(column)} AS c${i}`).join(', ') || 'NULL';
+  const list = columns.map((sql, i) => `${sql} AS c${i}`).join(', ') || 'NULL';
   return `SELECT ${list} FROM ${qualified(catalog)} USE INDEX ()`;
 }
 
@@ -45,14 +79,11 @@ export async function* readRows(
   stop: () => Promise<void>,
 ): AsyncGenerator<RowBatch> {
   const keyColumns = options.keyColumns ?? [];
-  const cells = columnsOf(
-    table,
-    catalog,
-    table.columns.map(({ name }) => name),
-  );
+  const names = table.columns.map(({ name }) => name);
+  const cells = selectedOf(columnsOf(table, catalog, names));
   const keyed = columnsOf(table, catalog, keyColumns);
   const builder = new LineBuilder(
-    cells.map((column) => formOf(column)!),
+    cells.map(({ form }) => form),
     options.batchBytes ?? 256 * 1024,
   );
   const keyForms = keyed.map((column) => formOf(column));
@@ -64,18 +95,26 @@ export async function* readRows(
     ready.push({ ...builder.take(), ...(keyColumns.length ? { keys } : {}) });
     keys = [];
   };
+  let failure: { error: unknown } | undefined;
   const onRow = (row: RawRow) => {
     if (dropping) return;
-    builder.add(row);
+    try {
+      builder.add(row);
+    } catch (error) {
+      // Thrown on, it would end the process: a socket calls this.
+      failure ??= { error };
+      wake();
+      return;
+    }
     if (keyColumns.length) keys.push(keyForms.map((form, i) => keyText(row[cells.length + i], form === 'marked')));
     if (!builder.full) return;
     take();
     scan.pause();
     wake();
   };
-  const scan = db.scan(rowsSql([...cells, ...keyed], catalog), onRow);
+  const columns = [...cells.map(({ sql }) => sql), ...keyed.map((column) => cellSql(column))];
+  const scan = db.scan(rowsSql(columns, catalog), onRow);
   const state = { ended: false };
-  let failure: { error: unknown } | undefined;
   const over = scan.done
     .catch((error) => {
       failure = { error };
