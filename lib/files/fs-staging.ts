@@ -5,13 +5,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { appendFile, type FileHandle, lstat, mkdir, open, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import { appendFile, lstat, mkdir, open, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { RestoreError } from '../errors.ts';
 import { type ConfinedPath, confine } from './confine.ts';
 import { copyAcross, makeFolders, sameContent, syncAll } from './fs-tools.ts';
 import { type FileStaging, type FileStat, fileReason, type StagedFile } from './storage.ts';
+import { WaitingFiles } from './waiting-files.ts';
 
 /** Folders with this prefix are ours: a backup passes over them. */
 export const STAGING_PREFIX = '.dbs-restore-';
@@ -39,8 +40,7 @@ export class FsStaging implements FileStaging {
   readonly #rooms = new Map<string, Room>();
   /** Folders that we made, parents first. */
   readonly #made: string[] = [];
-  /** Files that are being written. */
-  readonly #open = new Set<FileHandle>();
+  readonly #writing = new WaitingFiles();
 
   constructor(base: string, roots: string[]) {
     this.#base = base;
@@ -53,29 +53,16 @@ export class FsStaging implements FileStaging {
     const room = await this.#room(target.root, key);
     const n = ++room.count;
     const temporary = join(room.dir, String(n));
-    let file: FileHandle | undefined = await open(temporary, 'wx', 0o600).catch((error) => {
+    const refused = (error: unknown) => {
       throw writeError(key, error);
-    });
-    this.#open.add(file!);
-    let size = 0;
-    const close = async () => {
-      const held = file;
-      file = undefined;
-      if (held && this.#open.delete(held)) await held.close();
     };
+    const file = await this.#writing.create(temporary).catch(refused);
     return {
-      async write(data) {
-        try {
-          for (let at = 0; at < data.length; ) at += (await file!.write(data, at)).bytesWritten;
-          size += data.length;
-        } catch (error) {
-          throw writeError(key, error);
-        }
-      },
+      write: (data) => file.write(data).catch(refused),
       finish: async () => {
-        await close();
+        await file.close();
         const there = await stat(target.path).catch(() => undefined);
-        if (there?.isFile() && there.size === size && (await sameContent(target.path, temporary))) {
+        if (there?.isFile() && there.size === file.size && (await sameContent(target.path, temporary))) {
           await unlink(temporary);
           return { unchanged: true };
         }
@@ -85,7 +72,7 @@ export class FsStaging implements FileStaging {
         return { unchanged: false };
       },
       abort: async () => {
-        await close().catch(() => {});
+        await file.close().catch(() => {});
         await rm(temporary, { force: true }).catch(() => {});
       },
     };
@@ -114,8 +101,7 @@ export class FsStaging implements FileStaging {
   }
 
   async abort(): Promise<void> {
-    for (const file of this.#open) await file.close().catch(() => {});
-    this.#open.clear();
+    await this.#writing.closeAll();
     for (const room of this.#rooms.values()) await rm(room.dir, { recursive: true, force: true }).catch(() => {});
     this.#rooms.clear();
     // Only empty ones go: what somebody else put there meanwhile stays.

@@ -3,19 +3,19 @@
  * machine and are `put` one by one after the database committed. Disk: the content of the files; memory: their keys.
  */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RestoreError } from '../errors.ts';
 import { notPlaced } from './fs-staging.ts';
 import { type FileStaging, fileReason, type StagedFile, type StorageAdapter } from './storage.ts';
 import { sameStream } from './streams.ts';
+import { WaitingFiles } from './waiting-files.ts';
 
 export class SpoolStaging implements FileStaging {
   readonly #storage: StorageAdapter;
   readonly #waiting = new Map<number, string>();
-  /** Files that are being written. */
-  readonly #open = new Set<FileHandle>();
+  readonly #writing = new WaitingFiles();
   #dir: string | undefined;
   #count = 0;
 
@@ -25,35 +25,24 @@ export class SpoolStaging implements FileStaging {
   }
 
   async stage(key: string): Promise<StagedFile> {
-    this.#dir ??= await mkdtemp(join(tmpdir(), 'dbs-restore-'));
+    const refused = (error: unknown) => {
+      throw new RestoreError(
+        'ERR_FILES_WRITE',
+        `The file ${JSON.stringify(key)} cannot be kept in ${tmpdir()}, because ${fileReason(error)}. Nothing was changed.`,
+        { cause: error, facts: { path: key } },
+      );
+    };
+    this.#dir ??= await mkdtemp(join(tmpdir(), 'dbs-restore-')).catch(refused);
     const n = ++this.#count;
     // Under a number: a key of an object store need not be a file name.
     const path = join(this.#dir, String(n));
-    let file: FileHandle | undefined = await open(path, 'wx', 0o600);
-    this.#open.add(file);
-    let size = 0;
-    const close = async () => {
-      const held = file;
-      file = undefined;
-      if (held && this.#open.delete(held)) await held.close();
-    };
+    const file = await this.#writing.create(path).catch(refused);
     return {
-      async write(data) {
-        try {
-          for (let at = 0; at < data.length; ) at += (await file!.write(data, at)).bytesWritten;
-          size += data.length;
-        } catch (error) {
-          throw new RestoreError(
-            'ERR_FILES_WRITE',
-            `The file ${JSON.stringify(key)} cannot be kept in ${tmpdir()}, because ${fileReason(error)}. Nothing was changed.`,
-            { cause: error, facts: { path: key } },
-          );
-        }
-      },
+      write: (data) => file.write(data).catch(refused),
       finish: async () => {
-        await close();
+        await file.close();
         const there = await this.#storage.stat(key);
-        if (there?.size === size && (await sameStream(await this.#storage.open(key), createReadStream(path)))) {
+        if (there?.size === file.size && (await sameStream(await this.#storage.open(key), createReadStream(path)))) {
           await rm(path, { force: true });
           return { unchanged: true };
         }
@@ -62,7 +51,7 @@ export class SpoolStaging implements FileStaging {
       },
       abort: async () => {
         this.#waiting.delete(n);
-        await close().catch(() => {});
+        await file.close().catch(() => {});
         await rm(path, { force: true });
       },
     };
@@ -85,8 +74,7 @@ export class SpoolStaging implements FileStaging {
   }
 
   async abort(): Promise<void> {
-    for (const file of this.#open) await file.close().catch(() => {});
-    this.#open.clear();
+    await this.#writing.closeAll();
     this.#waiting.clear();
     if (this.#dir) await rm(this.#dir, { recursive: true, force: true }).catch(() => {});
     this.#dir = undefined;
