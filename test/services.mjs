@@ -15,7 +15,8 @@ import { fileURLToPath } from 'node:url';
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const CEPH = path('services/ceph-rgw.sh');
 const MYSQL = path('services/mysql-sid.sh');
-/** Where MySQL is unpacked: git ignores it, and `npm ci` empties it. */
+const POSTGRESQL = path('services/postgresql-sid.sh');
+/** Where MySQL and PostgreSQL are unpacked: git ignores it, and `npm ci` empties it. */
 const CACHE = path('../node_modules/.cache/mikro-orm-dbs');
 // Servers lie where an ordinary user's PATH does not look.
 const PATH = [process.env.PATH, '/usr/sbin', '/sbin'].join(delimiter);
@@ -52,6 +53,15 @@ const SERVICES = [
     packages: ['apt', 'dpkg'],
     given: () => process.env.DBS_TEST_MYSQL === 'mysql',
     start: startMysql,
+  },
+  {
+    // Beside the older one, which the machine has.
+    name: 'PostgreSQL 18',
+    again: true,
+    files: /^test\/orm-(postgresql|cross)\//,
+    commands: ['apt-get', 'dpkg-deb', 'chroot'],
+    packages: ['apt', 'dpkg', 'coreutils'],
+    start: () => startSid('PostgreSQL', POSTGRESQL, 'postgresql-sid'),
   },
 ];
 
@@ -108,12 +118,17 @@ async function startCeph() {
 }
 
 async function startMysql() {
-  if (!mayInstall() && !existsSync(join(CACHE, 'mysql-sid')))
-    return { stop: () => {}, why: `it is not there yet: DBS_TEST_INSTALL=1 fetches 60 MB into ${relative(process.cwd(), CACHE)}` };
-  const started = await startScript('MySQL', MYSQL, (folder, port) => [CACHE, folder, port]);
+  const started = await startSid('MySQL', MYSQL, 'mysql-sid');
   if (!started.env) return started;
   const maria = Object.entries(process.env).flatMap(([name, value]) => (name.startsWith('MYSQL_') ? [[name.replace('MYSQL_', 'MARIADB_'), value]] : []));
   return { ...started, env: { ...Object.fromEntries(maria), ...started.env, DBS_TEST_MYSQL: 'mysql' } };
+}
+
+/** A server of Debian sid's, unpacked into the cache. */
+async function startSid(name, script, folder) {
+  if (!mayInstall() && !existsSync(join(CACHE, folder)))
+    return { stop: () => {}, why: `it is not there yet: DBS_TEST_INSTALL=1 fetches 60 MB into ${relative(process.cwd(), CACHE)}` };
+  return startScript(name, script, (place, port) => [CACHE, place, port]);
 }
 
 /** Runs `script start` with a folder and a port: it prints the environment as lines of NAME=value. */
@@ -121,7 +136,8 @@ async function startScript(name, script, args) {
   const folder = mkdtempSync(join(tmpdir(), 'dbs-service-'));
   const env = { ...process.env, PATH };
   const stop = () => {
-    spawnSync('bash', [script, 'stop', folder], { env, stdio: 'ignore' });
+    // Without the port.
+    spawnSync('bash', [script, 'stop', ...args(folder, '').slice(0, -1)], { env, stdio: 'ignore' });
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   };
   const port = await freePort();
