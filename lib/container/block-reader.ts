@@ -165,23 +165,47 @@ export class BlockReader {
     this.#damaged.add(sequence);
   }
 
-  /** Steps 3 and 4. One at a time, as the work space is shared. */
+  /** Steps 3 and 4. */
   heal(type: RowsType, sequence: number, record: Buffer): Promise<Whole | Remains> {
-    const turn = this.#turn.then(() => this.#heal(type, sequence, record));
+    return this.#alone(() => this.#heal(type, sequence, record));
+  }
+
+  /** Step 4 again, with rows that were regained since. Leaves rows that are not good as they were where that does not help. */
+  healColumns(remains: Remains): Promise<boolean> {
+    return this.#alone(async () => {
+      const { rows, good, shape } = remains;
+      const { a, b } = this.#workSpace(rows.length);
+      const filled = await this.#copiesOf(remains, [a, b]);
+      const before = Buffer.from(rows);
+      if (filled.length > 0 && this.#solveColumns(remains, filled)) return true;
+      const row = (of: Buffer, r: number) => of.subarray(r * shape.rowLength, (r + 1) * shape.rowLength);
+      for (const [r, isGood] of good.entries()) if (!isGood) row(before, r).copy(row(rows, r));
+      return false;
+    });
+  }
+
+  /** One at a time, as the work space is shared. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
     this.#turn = turn.catch(() => {});
     return turn;
+  }
+
+  /** Three times the rows of a block. @param size of it */
+  #workSpace(size: number): { rows: Buffer; a: Buffer; b: Buffer } {
+    const most = this.extent.count > 1 ? FULL_ROWS : size;
+    this.#work ??= { rows: Buffer.alloc(most), a: Buffer.alloc(most), b: Buffer.alloc(most) };
+    const { rows, a, b } = this.#work;
+    return { rows: rows.subarray(0, size), a: a.subarray(0, size), b: b.subarray(0, size) };
   }
 
   async #heal(type: RowsType, sequence: number, record: Buffer): Promise<Whole | Remains> {
     const facts = await this.#facts(type, sequence);
     const { k, rowLength, length, final } = facts.shape;
-    const size = (k + PARITY_ROWS) * rowLength;
-    const most = this.extent.count > 1 ? FULL_ROWS : size;
-    this.#work ??= { rows: Buffer.alloc(most), a: Buffer.alloc(most), b: Buffer.alloc(most) };
-    const rows = this.#work.rows.subarray(0, size).fill(0);
+    const { rows, a, b } = this.#workSpace((k + PARITY_ROWS) * rowLength);
+    rows.fill(0);
     const remains: Remains = { type, sequence, rows, good: Array(k + PARITY_ROWS).fill(false), ...facts };
-    const raws = [this.#work.a.subarray(0, size), this.#work.b.subarray(0, size)];
-    await collectRows(remains, this.#rowsAt(type, sequence), raws[0]!);
+    await collectRows(remains, this.#rowsAt(type, sequence), a);
     const done = (how: How): Whole => {
       const payload = record.subarray(PAGE, PAGE + length);
       rows.copy(payload, 0, 0, length);
@@ -189,8 +213,8 @@ export class BlockReader {
     };
     const how = remains.good.slice(0, k).every(Boolean) ? 'copy' : 'rows';
     if (this.solveRows(remains, remains.crcs !== undefined && how === 'rows')) return done(how);
-    if (await this.#findRows(remains, raws[0]!)) return done('rows');
-    const filled = await this.#copiesOf(remains, raws);
+    if (await this.#findRows(remains, a)) return done('rows');
+    const filled = await this.#copiesOf(remains, [a, b]);
     if (filled.length > 0 && this.#solveColumns(remains, filled)) return done('columns');
     return { ...remains, rows: Buffer.from(rows) };
   }

@@ -16,6 +16,8 @@ interface Failing {
   remains: Remains;
   /** By unit: known, and added to the sums. */
   known: Uint8Array;
+  /** Rows that were good when its columns were last decoded. */
+  tried: number;
 }
 
 interface Parity {
@@ -54,12 +56,25 @@ export async function healGroup(blocks: BlockReader, group: number, without?: nu
   const trusted = parities.every((p) => !p.doubtful);
   const healed = new Map<number, Buffer>();
   let open = failing;
+  const keep = ({ remains }: Failing) => {
+    healed.set(remains.sequence, Buffer.from(remains.rows.subarray(0, remains.shape.length)));
+  };
   for (let gained = true; gained && open.length > 0; ) {
     gained = solveUnits(open, parities, recovery);
     for (const f of open) {
       if (!finish(f, blocks, recovery, trusted || f.remains.sequence === without)) continue;
-      healed.set(f.remains.sequence, Buffer.from(f.remains.rows.subarray(0, f.remains.shape.length)));
+      keep(f);
       gained = true;
+    }
+    open = open.filter((f) => !healed.has(f.remains.sequence));
+    // The dearest way last: rows that the outer code gave leave fewer errors to find in each column.
+    for (const f of gained ? [] : open) {
+      const now = countGood(f.remains);
+      if (now === f.tried || f.remains.hashes.length === 0) continue;
+      f.tried = now;
+      const whole = await blocks.healColumns(f.remains);
+      if (whole) keep(f);
+      if (addRows(f, recovery, (r) => whole || f.remains.good[r]!)) gained = true;
     }
     open = open.filter((f) => !healed.has(f.remains.sequence));
   }
@@ -70,7 +85,11 @@ function failure(index: number, remains: Remains): Failing {
   const known = new Uint8Array(UNITS);
   // Beyond a short block's end the outer code sees zeros.
   known.fill(1, Math.ceil((remains.shape.k * remains.shape.rowLength) / ROW_UNIT));
-  return { index, remains, known };
+  return { index, remains, known, tried: countGood(remains) };
+}
+
+function countGood({ good }: Remains): number {
+  return good.filter(Boolean).length;
 }
 
 /** A block whose bytes are not to be believed: authentication decides about what the outer code makes of it. */
@@ -170,8 +189,8 @@ function recoverRun(unknown: Failing[], parity: Parity[], from: number, to: numb
 
 /** Whether a block is whole now: by what the outer code gave, and its own parity rows for the rest. */
 function finish(f: Failing, blocks: BlockReader, recovery: OuterRecovery, trusted: boolean): boolean {
-  const { remains, known, index } = f;
-  const { shape, good, rows } = remains;
+  const { remains, known } = f;
+  const { shape, good } = remains;
   const perRow = shape.rowLength / ROW_UNIT;
   for (let r = 0; r < shape.k; r++) {
     if (good[r] || !known.subarray(r * perRow, (r + 1) * perRow).every(Boolean)) continue;
@@ -179,10 +198,24 @@ function finish(f: Failing, blocks: BlockReader, recovery: OuterRecovery, truste
   }
   const unverifiable = trusted && remains.hashes.length === 0 && good.slice(0, shape.k).every(Boolean);
   if (!unverifiable && !blocks.solveRows(remains)) return false;
+  addRows(f, recovery, () => true);
+  return true;
+}
+
+/** Adds what the sums do not have yet of some rows. @returns whether that was anything */
+function addRows(
+  { index, remains, known }: Failing,
+  recovery: OuterRecovery,
+  which: (row: number) => boolean,
+): boolean {
+  const { rows, shape } = remains;
+  const perRow = shape.rowLength / ROW_UNIT;
+  let gained = false;
   for (let u = 0; u < shape.k * perRow; u++) {
-    if (known[u]) continue;
+    if (known[u] || !which(Math.floor(u / perRow))) continue;
     recovery.add(index, rows.subarray(u * ROW_UNIT, (u + 1) * ROW_UNIT), u * ROW_UNIT);
     known[u] = 1;
+    gained = true;
   }
-  return true;
+  return gained;
 }

@@ -136,6 +136,29 @@ for (const layout of layouts) {
     }
   });
 
+  t.test(`${layout}: what the outer code gives of a block, its columns finish`, async (t) => {
+    const c = await seal(layout, 3 * 978_924 - 5000);
+    const page = ({ at }: Placed) => ({ at, length: 4096 });
+    const copies = [c.place(DATA, 0, 0), c.place(DATA, 1, 0)] as const;
+    // Nothing is left that knows the rows of block 0, and its hash stands in INDEX only.
+    const pages = [...copies, c.place(DATA, 0, 1), c.place(DATA, 1, 1)].map(page);
+    // Parity has lost more than it can mend by itself: it gives all rows of block 0 but these.
+    const lacking = random.sample(21, 239);
+    const parity = lacking.map((n) => rowRange(c.place(PARITY, 0, 0), n, 4096));
+    const others = random
+      .sample(120, 218)
+      .map((n) => Array.from({ length: 239 }, (_, r) => r).filter((r) => !lacking.includes(r))[n]!);
+    const rows = copies.flatMap((copy, i) =>
+      [...others.filter((_, n) => n % 2 === i), ...lacking.slice(0, 3)].map((n) => rowRange(copy, n, 4096)),
+    );
+    const found = await whileLost(c.file, [...pages, ...parity, ...rows], random, () => restore(c, c.file));
+    t.ok(found.ok, found.error?.message);
+    // With as many rows lost in both copies as no column can find, it is refused.
+    const more = copies.flatMap((copy) => lacking.map((n) => rowRange(copy, n, 4096)));
+    const lostNow = await whileLost(c.file, [...pages, ...parity, ...rows, ...more], random, () => restore(c, c.file));
+    t.same(lost(lostNow.error), [0]);
+  });
+
   t.test(`${layout}: seeded damage`, async (t) => {
     const exact: [size: number, damage: string][] = [];
     for (const size of [KB20, MB12]) {
