@@ -87,6 +87,8 @@ export class StreamReader {
       for await (const entries of this.entries()) {
         for (const entry of entries.filter((e) => touches(e, lost))) {
           const list = entry.kind === 'entity' ? names.entities : names.files;
+          // What was sealed as a stream has no name.
+          if (entry.kind === 'file' && entry.file.kind === 'stream') continue;
           if (list.length < 1000) list.push(entry.kind === 'entity' ? entry.name : entry.file.path);
         }
       }

@@ -157,6 +157,7 @@ for (const layout of layouts) {
     const more = copies.flatMap((copy) => lacking.map((n) => rowRange(copy, n, 4096)));
     const lostNow = await whileLost(c.file, [...pages, ...parity, ...rows, ...more], random, () => restore(c, c.file));
     t.same(lost(lostNow.error), [0]);
+    t.match(lostNow.error?.message, 'block 0 of 3 cannot be rebuilt from both copies and all parity. Another');
   });
 
   t.test(`${layout}: seeded damage`, async (t) => {
