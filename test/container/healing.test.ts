@@ -152,7 +152,7 @@ for (const layout of layouts) {
       [...others.filter((_, n) => n % 2 === i), ...lacking.slice(0, 3)].map((n) => rowRange(copy, n, 4096)),
     );
     const found = await whileLost(c.file, [...pages, ...parity, ...rows], random, () => restore(c, c.file));
-    t.ok(found.ok, found.error?.message);
+    t.ok(found.ok, `rebuilt: ${found.error?.message}`);
     // With as many rows lost in both copies as no column can find, it is refused.
     const more = copies.flatMap((copy) => lacking.map((n) => rowRange(copy, n, 4096)));
     const lostNow = await whileLost(c.file, [...pages, ...parity, ...rows, ...more], random, () => restore(c, c.file));
