@@ -1,6 +1,6 @@
 /** Why a restore stops, whatever the database. Nothing was changed in any of these cases. */
 import { FormatError, RestoreError } from '../errors.ts';
-import type { DanglingReference } from './driver.ts';
+import type { DanglingReference, TablePlan } from './driver.ts';
 
 export function notEmpty(table: string): RestoreError {
   return new RestoreError(
@@ -25,6 +25,22 @@ export function wrongCount(stream: number): FormatError {
   return new FormatError(
     'ERR_FORMAT_ROW',
     `The rows of stream ${stream} are not as many as the backup says. Validate the backup.`,
+  );
+}
+
+/** Rows cannot be told apart, and the table is not empty. */
+export function noKey(plan: TablePlan): RestoreError {
+  return new RestoreError(
+    'ERR_RESTORE_NO_PRIMARY_KEY',
+    `The table "${plan.target.table}" has no primary key in common with the backup and already holds rows, so they cannot be merged. Restore with mode "flush", or leave it out with "except".`,
+    { facts: { table: plan.target.table, entities: plan.source.entities } },
+  );
+}
+
+export function wrongLength(plan: TablePlan, length: number): FormatError {
+  return new FormatError(
+    'ERR_FORMAT_ROW',
+    `A row of the table "${plan.source.table}" has ${length} cells where the backup's schema says ${plan.columns.length}. Validate the backup.`,
   );
 }
 

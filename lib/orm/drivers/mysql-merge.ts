@@ -7,6 +7,7 @@
  */
 import { RestoreError } from '../../errors.ts';
 import type { EntityCounts, TablePlan } from '../driver.ts';
+import { noKey } from '../target-errors.ts';
 import type { MysqlTable, UniqueKey } from './mysql-catalog.ts';
 import type { MysqlHandle } from './mysql-connection.ts';
 import { ident, qualified } from './mysql-sql.ts';
@@ -111,14 +112,6 @@ export class MergeStage {
 
 function indexPart({ name, length }: UniqueKey['columns'][number]): string {
   return `${ident(name!)}${length ? `(${length})` : ''}`;
-}
-
-function noKey(plan: TablePlan): RestoreError {
-  return new RestoreError(
-    'ERR_RESTORE_NO_PRIMARY_KEY',
-    `The table "${plan.target.table}" has no primary key in common with the backup and already holds rows, so they cannot be merged. Restore with mode "flush", or leave it out with "except".`,
-    { facts: { table: plan.target.table, entities: plan.source.entities } },
-  );
 }
 
 /** @param rows keys of the backup's rows, where they are known */

@@ -4,9 +4,10 @@
  *
  * @see mysql-read.ts
  */
-import { FormatError, RestoreError } from '../../errors.ts';
+import { RestoreError } from '../../errors.ts';
 import type { Cell, EntityCounts, TablePlan, TableWriter } from '../driver.ts';
 import { parseRows } from '../row-lines.ts';
+import { wrongLength } from '../target-errors.ts';
 import type { MysqlTable } from './mysql-catalog.ts';
 import { base64Of, cellLiteral, cellMark, cellSize, cellValue, mustBeWellFormed, showCell } from './mysql-cells.ts';
 import { errorNumber, isConstraint, restoreError, uniqueClash } from './mysql-errors.ts';
@@ -194,13 +195,6 @@ export class MysqlTableWriter implements TableWriter {
     const names = primaryKey.length ? primaryKey : this.#cells.slice(0, 3).map((i) => this.plan.columns[i]!);
     return names.map((name) => `${name}=${showCell(row[this.plan.columns.indexOf(name)])}`).join(', ');
   }
-}
-
-function wrongLength(plan: TablePlan, length: number): FormatError {
-  return new FormatError(
-    'ERR_FORMAT_ROW',
-    `A row of the table "${plan.source.table}" has ${length} cells where the backup's schema says ${plan.columns.length}. Validate the backup.`,
-  );
 }
 
 function tooLarge(plan: TablePlan, row: string, size: number, most: number): RestoreError {

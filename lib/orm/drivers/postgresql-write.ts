@@ -4,8 +4,9 @@
  *
  * @see postgresql-read.ts
  */
-import { FormatError, RestoreError } from '../../errors.ts';
+import { FormatError } from '../../errors.ts';
 import type { Cell, EntityCounts, TablePlan, TableWriter } from '../driver.ts';
+import { noKey, wrongLength } from '../target-errors.ts';
 import type { PgTable } from './postgresql-catalog.ts';
 import type { PgConnection } from './postgresql-connection.ts';
 import type { CopyIn } from './postgresql-copy-in.ts';
@@ -173,21 +174,6 @@ export class PgTableWriter implements TableWriter {
       ...(row === undefined ? {} : { row }),
     });
   }
-}
-
-function noKey(plan: TablePlan): RestoreError {
-  return new RestoreError(
-    'ERR_RESTORE_NO_PRIMARY_KEY',
-    `The table "${plan.target.table}" has no primary key in common with the backup and already holds rows, so they cannot be merged. Restore with mode "flush", or leave it out with "except".`,
-    { facts: { table: plan.target.table, entities: plan.source.entities } },
-  );
-}
-
-function wrongLength(plan: TablePlan, length: number): FormatError {
-  return new FormatError(
-    'ERR_FORMAT_ROW',
-    `A row of the table "${plan.source.table}" has ${length} cells where the backup's schema says ${plan.columns.length}. Validate the backup.`,
-  );
 }
 
 function badCell(cell: Cell | undefined): FormatError {
