@@ -50,6 +50,10 @@ export function decodeCell(cell: Cell, flavour: SqliteFlavour, at: number, value
       // It binds whole numbers as INTEGER, of which none is -0.
       forms[at] = 'CAST(? AS REAL)';
       if (Object.is(values[at], -0)) values[at] = '-0.0';
+    } else if (flavour === 'remote' && !Number.isFinite(values[at])) {
+      // The JSON of its requests has no infinity.
+      forms[at] = 'CAST(? AS REAL)';
+      values[at] = text.startsWith('-') ? '-9e999' : '9e999';
     }
   } else if (kind === 'b' || kind === 't') {
     if (!BASE64.test(text)) throw bad('base64 out of form');

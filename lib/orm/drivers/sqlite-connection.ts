@@ -9,7 +9,8 @@
 /** What may be bound. `bigint` is INTEGER, `number` is REAL, `Buffer` is BLOB. */
 export type Bind = null | string | number | bigint | Buffer;
 
-export type SqliteFlavour = 'better-sqlite3' | 'libsql' | 'node:sqlite' | 'sqlite3';
+/** `remote`: libsql, on a server (sqlite-remote.ts). */
+export type SqliteFlavour = 'better-sqlite3' | 'libsql' | 'node:sqlite' | 'sqlite3' | 'remote';
 
 /** A prepared write. */
 export interface SqliteStatement {
@@ -58,7 +59,7 @@ export interface NativeDatabase {
 }
 
 /** Tells the synchronous modules apart by what only one of them has. */
-export function flavourOf(native: object): Exclude<SqliteFlavour, 'sqlite3'> {
+export function flavourOf(native: object): Exclude<SqliteFlavour, 'sqlite3' | 'remote'> {
   if ('syncUntil' in native) return 'libsql';
   return 'unsafeMode' in native ? 'better-sqlite3' : 'node:sqlite';
 }
@@ -69,7 +70,7 @@ const LIBSQL_AHEAD = 4;
 const LIBSQL_BATCH = 100;
 
 export class SyncSqliteHandle implements SqliteHandle {
-  readonly flavour: Exclude<SqliteFlavour, 'sqlite3'>;
+  readonly flavour: Exclude<SqliteFlavour, 'sqlite3' | 'remote'>;
   readonly #native: NativeDatabase;
   readonly #shared: boolean;
 
@@ -88,8 +89,8 @@ export class SyncSqliteHandle implements SqliteHandle {
     return this.query(sql).all(params);
   }
 
-  query(sql: string): { all(params: Bind[]): unknown[][] } {
-    const rows = this.#reading(sql, false);
+  query(sql: string, bigInts = false): { all(params: Bind[]): unknown[][] } {
+    const rows = this.#reading(sql, bigInts);
     return { all: (params) => this.#arrays(this.flavour === 'node:sqlite' ? rows.all(...params) : rows.all(params)) };
   }
 

@@ -1,7 +1,9 @@
 /**
  * Rows that a unique constraint refused on the first try, though a later row of the same backup may make room: two
- * rows that swapped their e-mail addresses since, say. They wait in a temporary table (on disk, so any number does).
+ * rows that swapped their e-mail addresses since, say. They wait in a temporary table (on disk, so any number does); on a libSQL
+ * server, which allows none, in one that the same transaction makes and drops.
  */
+import { randomUUID } from 'node:crypto';
 import type { Cell } from '../driver.ts';
 import type { Bind, SqliteHandle } from './sqlite-connection.ts';
 import { ident, qualified } from './sqlite-sql.ts';
@@ -20,8 +22,11 @@ export class DeferredRows {
   private constructor(db: SqliteHandle, writer: SqliteTableWriter) {
     this.#db = db;
     this.#writer = writer;
-    this.#waiting = `temp."dbs_waiting_${writer.plan.source.stream}"`;
-    this.#parked = `temp."dbs_parked_${writer.plan.source.stream}"`;
+    const { stream } = writer.plan.source;
+    const table = (name: string) =>
+      db.flavour === 'remote' ? ident(`dbs_${name}_${randomUUID()}`) : `temp."dbs_${name}_${stream}"`;
+    this.#waiting = table('waiting');
+    this.#parked = table('parked');
   }
 
   static async open(db: SqliteHandle, writer: SqliteTableWriter): Promise<DeferredRows> {

@@ -2,9 +2,11 @@
 import { accessSync, closeSync, constants, openSync } from 'node:fs';
 import { dirname, isAbsolute } from 'node:path';
 import { BackupError, RestoreError, SourceError } from '../../errors.ts';
+import { isRemote, remoteCode, remoteRestoreError, remoteSourceError, remoteText } from './sqlite-remote-errors.ts';
 
 /** The primary result code, whichever way the module reports it. */
 function resultCode(error: unknown): number | undefined {
+  if (isRemote(error)) return remoteCode(error);
   const e = error as { errcode?: unknown; rawCode?: unknown; errno?: unknown; code?: unknown } | null;
   for (const value of [e?.errcode, e?.rawCode, e?.errno]) if (typeof value === 'number') return value & 0xff;
   const name = typeof e?.code === 'string' ? e.code : '';
@@ -23,6 +25,7 @@ function resultCode(error: unknown): number | undefined {
 }
 
 function text(error: unknown): string {
+  if (isRemote(error)) return remoteText(error);
   return error instanceof Error ? error.message : String(error);
 }
 
@@ -30,6 +33,12 @@ function text(error: unknown): string {
 export function isLocked(error: unknown): boolean {
   const code = resultCode(error);
   return code === 5 || code === 6;
+}
+
+/** Whether a value or a constraint is in the way: something is wrong with a row, and not with the connection. */
+export function isRowRefused(error: unknown): boolean {
+  const code = resultCode(error);
+  return code === 18 || code === 19 || code === 20;
 }
 
 /** Whether a UNIQUE or PRIMARY KEY constraint refused the row, and on which columns. */
@@ -43,6 +52,8 @@ export function uniqueClash(error: unknown): string[] | undefined {
 /** @param doing what was tried, as `read the table "users"` */
 export function sourceError(error: unknown, doing: string): BackupError {
   if (error instanceof BackupError) return error;
+  const remote = remoteSourceError(error, doing);
+  if (remote) return remote;
   const code = resultCode(error);
   const at = (area: string, message: string) => new SourceError(area, message, { cause: error });
   if (isLocked(error))
@@ -104,6 +115,8 @@ function mayAdd(folder: string): boolean {
 /** The same for the side that writes. Nothing was changed: the transaction is rolled back. */
 export function restoreError(error: unknown, doing: string, facts: Record<string, unknown> = {}): BackupError {
   if (error instanceof BackupError) return error;
+  const remote = remoteRestoreError(error, doing, facts);
+  if (remote) return remote;
   const code = resultCode(error);
   const at = (area: string, message: string) => new RestoreError(area, message, { cause: error, facts });
   if (isLocked(error))

@@ -4,6 +4,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { ConfigError, SourceError } from '../../errors.ts';
 import { type ConnectionLike, type OrmLike, setting } from '../orm-like.ts';
 import { type NativeDatabase, type SqliteHandle, SyncSqliteHandle } from './sqlite-connection.ts';
+import { REMOTE, RemoteHandle, remoteIdentity } from './sqlite-remote.ts';
 import { ident, literal } from './sqlite-sql.ts';
 import { openSqlite3, type Sqlite3Module } from './sqlite3-connection.ts';
 
@@ -18,7 +19,7 @@ interface KnexClient {
 
 /** How to open one more connection, and what tells two databases apart. */
 export interface SqliteLocation {
-  /** The file's real path, or `memory:<n>`. */
+  /** The file's real path, `memory:<n>`, or the server's host and path. */
   identity: string;
   open(): Promise<SqliteHandle>;
   /** A small database of ours beside the app's, made where it does not exist. Null where there is no file to be beside. */
@@ -29,13 +30,16 @@ type NativeConstructor = new (file: string, options?: object) => NativeDatabase;
 
 /** Milliseconds that SQLite itself waits for a lock, and blocks the process: sqlite-patience.ts waits longer. */
 const BUSY_TIMEOUT = 100;
-const REMOTE = /^(https?|wss?|libsql):/i;
 
 const memories = new WeakMap<object, number>();
 let memoryCount = 0;
 
 /** @throws ConfigError ERR_CONFIG_SQLITE_CLIENT where the native client is out of reach */
 export async function locate(orm: OrmLike): Promise<SqliteLocation> {
+  const options = nativeOptions(orm);
+  // As MikroORM 7 does; 6 knows "dbName" only, and ignores the other.
+  const url = String(options.url ?? setting(orm, 'dbName') ?? '');
+  if (REMOTE.test(url)) return locateRemote(orm, url, options);
   // Before MikroORM connects: it would make an empty database in the place of a missing one.
   const file = String(setting(orm, 'dbName') ?? '');
   if (!inMemory(file)) mustExist(file);
@@ -44,6 +48,28 @@ export async function locate(orm: OrmLike): Promise<SqliteLocation> {
   return connection.getKnex
     ? locateKnex(orm, connection.getKnex() as { client: KnexClient })
     : locateNative(orm, connection);
+}
+
+/** Options of the native module; none where the app made a dialect of its own. */
+function nativeOptions(orm: OrmLike): Record<string, unknown> {
+  const options = setting(orm, 'driverOptions');
+  return typeof options === 'object' && options !== null && !('createDriver' in options) ? { ...options } : {};
+}
+
+/** On a libSQL server. It is asked when something opens, so that whoever does says that it cannot be reached. */
+function locateRemote(orm: OrmLike, url: string, { url: _, ...options }: Record<string, unknown>): SqliteLocation {
+  return {
+    identity: remoteIdentity(url),
+    openBeside: null,
+    async open() {
+      if (!(await orm.isConnected())) await orm.connect();
+      const connection = orm.em.getConnection() as ConnectionLike;
+      const knex = connection.getKnex?.() as { client: KnexClient } | undefined;
+      const given = { authToken: setting(orm, 'password'), ...options };
+      if (knex) return new RemoteHandle(new (knex.client.driver as NativeConstructor)(url, given));
+      return new RemoteHandle(new (await nativeClient(orm, connection)).Native(url, given));
+    },
+  };
 }
 
 function locateKnex(orm: OrmLike, { client }: { client: KnexClient }): SqliteLocation {
@@ -86,22 +112,20 @@ async function locateNative(orm: OrmLike, connection: ConnectionLike): Promise<S
     const open = async () => sharedHandle(new SyncSqliteHandle(shared, true));
     return { identity: memoryIdentity(shared), openBeside: null, open };
   }
-  const options = setting(orm, 'driverOptions');
-  const plain = typeof options === 'object' && options !== null && !('createDriver' in options) ? options : {};
+  const options = nativeOptions(orm);
   return {
     identity: identityOf(file),
     async open() {
       mustExist(file);
-      return prepare(orm, new SyncSqliteHandle(new native.Native(file, { ...plain })));
+      return prepare(orm, new SyncSqliteHandle(new native.Native(file, options)));
     },
     openBeside: beside(file, async (path) => new SyncSqliteHandle(new native.Native(path))),
   };
 }
 
 /** Opens what lies beside the app's database, with the module that opened that one. */
-function beside(file: string, open: (path: string) => Promise<SqliteHandle>): SqliteLocation['openBeside'] {
-  if (REMOTE.test(file)) return null;
-  return async (ending) => {
+function beside(file: string, open: (path: string) => Promise<SqliteHandle>) {
+  return async (ending: string) => {
     const path = file.replace(/^file:(\/\/)?([^?]*).*$/, '$2');
     const db = await open(`${identityOf(path)}${ending}`);
     await db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
@@ -140,13 +164,12 @@ function memoryIdentity(of: object): string {
 }
 
 function identityOf(file: string): string {
-  if (REMOTE.test(file)) return new URL(file).host;
   const path = isAbsolute(file) ? file : resolve(file);
   return existsSync(path) ? realpathSync(path) : path;
 }
 
 function mustExist(file: string): void {
-  if (!REMOTE.test(file) && !file.startsWith('file:') && !existsSync(file))
+  if (!file.startsWith('file:') && !existsSync(file))
     throw new SourceError(
       'ERR_SOURCE_NO_DATABASE',
       `The database file ${file} does not exist. Check "dbName" in the MikroORM configuration, and the folder this runs in.`,

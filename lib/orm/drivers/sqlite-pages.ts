@@ -11,7 +11,8 @@
 import type { ColumnSchema, TableSchema } from '../../format/items.ts';
 import type { SqliteTable } from './sqlite-catalog.ts';
 import type { SqliteHandle } from './sqlite-connection.ts';
-import { ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
+import { isTooBig } from './sqlite-remote-errors.ts';
+import { finite, ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
 
 const HOLE = 1;
 const HEX = 2;
@@ -19,9 +20,11 @@ const LARGE = 3;
 const NEWLINE = 10;
 /** Rows of a page. */
 const ROWS = 256;
+/** From a libSQL server, which each page is a request to. With rows of 2 KiB, half of what its values may be (5 MB). */
+const REMOTE_ROWS = 1024;
 const LARGE_ROW = 2048;
-/** Large rows of a page, beyond which the next is read row by row at once. */
-const MANY = ROWS / 4;
+/** The part of a page's rows that are large, beyond which the next page is read row by row at once. */
+const MANY = 1 / 4;
 /** SQLite's default limit of an expression's depth is 1000, and each column takes two levels. */
 const COLUMNS_A_GROUP = 100;
 /** Half of SQLite's default limit for a statement. */
@@ -44,15 +47,19 @@ export interface Page {
 }
 
 /** Null where a table has no rowid, columns of all its names, or so many that the statement would be too long. */
-export function pagedTable(table: TableSchema, catalog: SqliteTable): Paged | null {
-  if (catalog.withoutRowid) return null;
-  const taken = new Set(catalog.columns.map(({ name }) => name.toLowerCase()));
-  const rowid = catalog.rowidAlias
-    ? ident(catalog.rowidAlias)
-    : ['rowid', '_rowid_', 'oid'].find((name) => !taken.has(name));
+export function pagedTable(table: TableSchema, catalog: SqliteTable, remote: boolean): Paged | null {
+  const rowid = rowidName(catalog);
   if (!rowid) return null;
-  const line = lineSql(table.columns, rowid);
+  const line = lineSql(table.columns, rowid, remote);
   return line.length > LONGEST ? null : { table, catalog, rowid, line };
+}
+
+/** The rowid under a name that no column has, where there is one. */
+export function rowidName(catalog: SqliteTable): string | undefined {
+  if (catalog.withoutRowid) return undefined;
+  if (catalog.rowidAlias) return ident(catalog.rowidAlias);
+  const taken = new Set(catalog.columns.map(({ name }) => name.toLowerCase()));
+  return ['rowid', '_rowid_', 'oid'].find((name) => !taken.has(name));
 }
 
 /**
@@ -66,11 +73,14 @@ function realSql(q: string, hole: string): string {
   return `CASE WHEN ${known} THEN printf('{"r":"%.14g"}',${q}) ELSE ${hole} END`;
 }
 
-function cellSql(column: ColumnSchema, at: number, rowid: string): string {
+function cellSql(column: ColumnSchema, at: number, rowid: string, remote: boolean): string {
   const q = ident(column.name);
   const hole = `char(${HOLE})||'${at}:'||${rowid}||char(${HOLE})`;
   // A generated column's expression may carry SQLite's JSON subtype, which json_quote would pass through unquoted.
-  const text = `json_quote(${column.generated ? `${q}||''` : q})`;
+  const quoted = `json_quote(${column.generated ? `${q}||''` : q})`;
+  // On a server with a limit for values, a text that makes its row a large one must not be quoted: escapes may pass the limit.
+  const long = `CASE WHEN length(CAST(${q} AS BLOB))>${LARGE_ROW} THEN printf('%.*c',${LARGE_ROW + 1},'x') ELSE ${quoted} END`;
+  const text = remote ? long : quoted;
   return (
     `CASE typeof(${q}) WHEN 'text' THEN ${text} WHEN 'integer' THEN ` +
     `CASE WHEN ${q} BETWEEN -${MAX_SAFE} AND ${MAX_SAFE} THEN ${q} ELSE '{"i":"'||${q}||'"}' END ` +
@@ -80,8 +90,8 @@ function cellSql(column: ColumnSchema, at: number, rowid: string): string {
   );
 }
 
-function lineSql(columns: ColumnSchema[], rowid: string): string {
-  const cells = columns.map((column, i) => cellSql(column, i, rowid));
+function lineSql(columns: ColumnSchema[], rowid: string, remote: boolean): string {
+  const cells = columns.map((column, i) => cellSql(column, i, rowid, remote));
   const groups: string[] = [];
   for (let i = 0; i < cells.length; i += COLUMNS_A_GROUP)
     groups.push(`(${cells.slice(i, i + COLUMNS_A_GROUP).join("||','||")})`);
@@ -97,10 +107,11 @@ export type OneByOne = (where: string) => AsyncIterable<Page>;
  */
 export async function* readPages(db: SqliteHandle, paged: Paged, oneByOne: OneByOne): AsyncGenerator<Page> {
   const { rowid, catalog, line } = paged;
+  const most = db.flavour === 'remote' ? REMOTE_ROWS : ROWS;
   // NOT INDEXED: the order of the table itself, never that of an index that happens to cover it. A LIMIT inside keeps
   // SQLite from evaluating the line twice, for its length and for itself.
   const page = (what: string, where: string) =>
-    `FROM (SELECT ${what}${rowid} AS r FROM ${qualified(catalog)} NOT INDEXED${where} ORDER BY ${rowid} LIMIT ${ROWS})`;
+    `FROM (SELECT ${what}${rowid} AS r FROM ${qualified(catalog)} NOT INDEXED${where} ORDER BY ${rowid} LIMIT ${most})`;
   const facts = 'count(*) AS n, CAST(min(r) AS TEXT) AS a, CAST(max(r) AS TEXT) AS z';
   const shown = `CASE WHEN length(CAST(l AS BLOB))<=${LARGE_ROW} THEN l ELSE char(${LARGE})||r END`;
   const data = `CAST(group_concat(${shown}, char(${NEWLINE}))||char(${NEWLINE}) AS BLOB) AS d`;
@@ -111,11 +122,17 @@ export async function* readPages(db: SqliteHandle, paged: Paged, oneByOne: OneBy
   try {
     let after: string | undefined;
     for (let large = false; ; ) {
-      const [row] = large
-        ? await db.all(`SELECT ${facts} ${page('', later)}`, [after!])
-        : after === undefined
-          ? await db.all(small(''))
-          : await query.all([after]);
+      let row: unknown[] | undefined;
+      try {
+        const given = after === undefined ? [] : [after];
+        if (large) [row] = await db.all(`SELECT ${facts} ${page('', given.length ? later : '')}`, given);
+        else [row] = given.length ? await query.all(given) : await db.all(small(''));
+      } catch (error) {
+        // A server's limit for values, passed by a row of many texts that are mostly escapes.
+        if (large || db.flavour !== 'remote' || !isTooBig(error)) throw error;
+        large = true;
+        continue;
+      }
       const [n, first, last, bytes] = row as [number | bigint, string, string, Uint8Array];
       const count = Number(n);
       if (!count) return;
@@ -126,7 +143,7 @@ export async function* readPages(db: SqliteHandle, paged: Paged, oneByOne: OneBy
           size += piece.data.length;
           yield piece;
         }
-        large = size > MANY * LARGE_ROW;
+        large = size > most * MANY * LARGE_ROW;
       } else {
         const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
         const reals = lines.includes(HOLE) ? await readReals(db, paged, lines, range) : new Map<string, unknown[]>();
@@ -138,9 +155,9 @@ export async function* readPages(db: SqliteHandle, paged: Paged, oneByOne: OneBy
             yield* oneByOne(` WHERE ${rowid} = ${piece}`);
           }
         }
-        large = many > MANY;
+        large = many > most * MANY;
       }
-      if (count < ROWS) return;
+      if (count < most) return;
       after = last;
     }
   } finally {
@@ -156,7 +173,7 @@ async function readReals(db: SqliteHandle, { table, catalog, rowid }: Paged, lin
   const columns = [...holed];
   const cells = columns.map((column, i) => {
     const q = ident(table.columns[column]!.name);
-    return `, CASE typeof(${q}) WHEN 'real' THEN ${q} END AS c${i}`;
+    return `, CASE typeof(${q}) WHEN 'real' THEN ${db.flavour === 'remote' ? finite(q) : q} END AS c${i}`;
   });
   const sql = `SELECT CAST(${rowid} AS TEXT) AS r${cells.join('')} FROM ${qualified(catalog)} NOT INDEXED${range}`;
   const found = new Map<string, unknown[]>();
@@ -215,6 +232,7 @@ function blobCell(hex: string): string {
 function realCell(place: string, reals: Map<string, unknown[]>): string {
   const [column, rowid] = place.split(':') as [string, string];
   const value = reals.get(rowid)?.[Number(column)];
+  if (typeof value === 'string') return `{"r":"${value}"}`; // an infinity: see `finite`
   if (typeof value !== 'number') throw new Error(`no REAL in row ${rowid}`);
   return `{"r":"${Object.is(value, -0) ? '-0' : String(value)}"}`;
 }

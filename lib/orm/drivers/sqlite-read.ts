@@ -12,13 +12,14 @@ import type { ColumnSchema, TableSchema } from '../../format/items.ts';
 import type { ReadOptions, RowBatch } from '../driver.ts';
 import type { SqliteTable } from './sqlite-catalog.ts';
 import type { SqliteHandle } from './sqlite-connection.ts';
-import { pagedTable, readPages } from './sqlite-pages.ts';
+import { pagedTable, readPages, rowidName } from './sqlite-pages.ts';
+import { pieces } from './sqlite-remote-read.ts';
 import { repairLine } from './sqlite-repair.ts';
-import { ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
+import { finite, ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
 
 /** Marks where a REAL or BLOB cell belongs. */
 const HOLE = 1;
-/** Marks where a TEXT cell belongs that comes as UTF-16 bytes. */
+/** Marks where a TEXT cell belongs that comes as bytes. */
 const TEXT_HOLE = 2;
 /** A surrogate without its partner: such a text has no UTF-8. */
 const LONE = /\p{Cs}/u;
@@ -27,13 +28,14 @@ const BATCH = 256 * 1024;
 /** SQLite's default limit of an expression's depth is 1000, and each column takes two levels. */
 const COLUMNS_A_GROUP = 100;
 
-type Utf16 = false | 'le' | 'be';
+/** False: in the line. Else beside it, in this encoding; from a libSQL server, whose values have a limit that escapes may pass, `utf8`. */
+type TextBeside = false | 'utf8' | 'le' | 'be';
 
-function cellSql(column: ColumnSchema, utf16: Utf16): string {
+function cellSql(column: ColumnSchema, beside: TextBeside): string {
   const q = ident(column.name);
   // A generated column's expression may carry SQLite's JSON subtype, which json_quote would pass through unquoted.
   // In a UTF-16 database json_quote would turn lone surrogates into something else.
-  const text = utf16 ? `char(${TEXT_HOLE})` : `json_quote(${column.generated ? `${q}||''` : q})`;
+  const text = beside ? `char(${TEXT_HOLE})` : `json_quote(${column.generated ? `${q}||''` : q})`;
   return (
     `CASE typeof(${q}) WHEN 'text' THEN ${text} WHEN 'integer' THEN ` +
     `CASE WHEN ${q} BETWEEN -${MAX_SAFE} AND ${MAX_SAFE} THEN ${q} ELSE '{"i":"'||${q}||'"}' END ` +
@@ -41,13 +43,13 @@ function cellSql(column: ColumnSchema, utf16: Utf16): string {
   );
 }
 
-function lineSql(columns: ColumnSchema[], utf16: Utf16): string {
+function lineSql(columns: ColumnSchema[], beside: TextBeside): string {
   const groups: string[] = [];
   for (let i = 0; i < columns.length; i += COLUMNS_A_GROUP) {
     groups.push(
       `(${columns
         .slice(i, i + COLUMNS_A_GROUP)
-        .map((column) => cellSql(column, utf16))
+        .map((column) => cellSql(column, beside))
         .join("||','||")})`,
     );
   }
@@ -55,14 +57,21 @@ function lineSql(columns: ColumnSchema[], utf16: Utf16): string {
 }
 
 /** The query of one table: the line, the cells beside it, the keys. Every result column has its own name. */
-function rowsSql(table: TableSchema, catalog: SqliteTable, keyColumns: string[], utf16: Utf16, where: string) {
+function rowsSql(
+  table: TableSchema,
+  catalog: SqliteTable,
+  keyColumns: string[],
+  textBeside: TextBeside,
+  where: string,
+) {
   const beside = table.columns.filter((column) => column.name !== catalog.rowidAlias).map(({ name }) => ident(name));
   const keys = keyColumns.map(ident);
-  const text = utf16 ? "WHEN 'text' THEN CAST(%s AS BLOB) " : '';
+  const text = textBeside ? "WHEN 'text' THEN CAST(%s AS BLOB) " : '';
   const parts = [
-    lineSql(table.columns, utf16),
+    lineSql(table.columns, textBeside),
     ...beside.map(
-      (q) => `CASE typeof(${q}) WHEN 'real' THEN ${q} WHEN 'blob' THEN ${q} ${text.replace('%s', () => q)}END`,
+      (q) =>
+        `CASE typeof(${q}) WHEN 'real' THEN ${textBeside === 'utf8' ? finite(q) : q} WHEN 'blob' THEN ${q} ${text.replace('%s', () => q)}END`,
     ),
     ...keys.map((q) => `CASE WHEN typeof(${q}) IN ('text', 'integer') THEN CAST(${q} AS BLOB) END`),
   ];
@@ -74,6 +83,7 @@ function rowsSql(table: TableSchema, catalog: SqliteTable, keyColumns: string[],
 /** A REAL or BLOB cell. */
 function encodeBeside(value: unknown): string {
   if (typeof value === 'number') return `{"r":"${Object.is(value, -0) ? '-0' : String(value)}"}`;
+  if (typeof value === 'string') return `{"r":"${value}"}`; // an infinity: see `finite`
   return `{"b":"${bytes(value).toString('base64')}"}`;
 }
 
@@ -84,18 +94,18 @@ function bytes(value: unknown): Buffer {
 }
 
 /** Puts the cells that came beside a line into its holes. */
-function fill(line: Buffer, row: unknown[], beside: number, utf16: Utf16): Buffer {
+function fill(line: Buffer, row: unknown[], beside: number, textBeside: TextBeside): Buffer {
   const parts: Buffer[] = [];
   let at = 0;
   for (let i = 1; i <= beside; i++) {
     if (row[i] === null || row[i] === undefined) continue;
     let hole = line.indexOf(HOLE, at);
     let cell: string;
-    if (utf16) {
+    if (textBeside) {
       const text = line.indexOf(TEXT_HOLE, at);
       const isText = text !== -1 && (hole === -1 || text < hole);
       if (isText) hole = text;
-      cell = isText ? encodeUtf16(bytes(row[i]), utf16) : encodeBeside(row[i]);
+      cell = isText ? encodeText(bytes(row[i]), textBeside) : encodeBeside(row[i]);
     } else cell = encodeBeside(row[i]);
     parts.push(line.subarray(at, hole), Buffer.from(cell));
     at = hole + 1;
@@ -109,8 +119,9 @@ function decodeUtf16(raw: Buffer, order: 'le' | 'be'): string {
   return (order === 'be' ? Buffer.from(raw).swap16() : raw).toString('utf16le');
 }
 
-function encodeUtf16(raw: Buffer, order: 'le' | 'be'): string {
-  const text = raw.length % 2 ? '\ud800' : decodeUtf16(raw, order);
+function encodeText(raw: Buffer, encoding: 'utf8' | 'le' | 'be'): string {
+  if (encoding === 'utf8') return isUtf8(raw) ? JSON.stringify(raw.toString()) : `{"t":"${raw.toString('base64')}"}`;
+  const text = raw.length % 2 ? '\ud800' : decodeUtf16(raw, encoding);
   return LONE.test(text) ? `{"t":"${raw.toString('base64')}"}` : JSON.stringify(text);
 }
 
@@ -123,12 +134,12 @@ export async function* readRows(
   db: SqliteHandle,
   table: TableSchema,
   catalog: SqliteTable,
-  utf16: Utf16,
+  utf16: false | 'le' | 'be',
   options: ReadOptions = {},
 ): AsyncGenerator<RowBatch> {
-  const paged = utf16 || options.keyColumns?.length ? null : pagedTable(table, catalog);
+  const paged = utf16 || options.keyColumns?.length ? null : pagedTable(table, catalog, db.flavour === 'remote');
   if (!paged) {
-    yield* scanRows(db, table, catalog, utf16, options);
+    yield* anyRows(db, table, catalog, utf16, options);
     return;
   }
   const limit = options.batchBytes ?? BATCH;
@@ -141,7 +152,7 @@ export async function* readRows(
     size = count = 0;
     return batch;
   };
-  for await (const page of readPages(db, paged, (where) => scanRows(db, table, catalog, false, options, where))) {
+  for await (const page of readPages(db, paged, (where) => anyRows(db, table, catalog, false, options, where))) {
     if (count && size + page.data.length > 2 * limit) yield take();
     parts.push(repaired(page.data));
     size += page.data.length;
@@ -164,18 +175,33 @@ function repaired(data: Buffer): Buffer {
   return Buffer.concat(lines);
 }
 
+/** Row by row, or piece by piece from a libSQL server. */
+async function* anyRows(
+  db: SqliteHandle,
+  table: TableSchema,
+  catalog: SqliteTable,
+  utf16: false | 'le' | 'be',
+  options: ReadOptions,
+  where = '',
+): AsyncGenerator<RowBatch> {
+  if (db.flavour !== 'remote') yield* scanRows(db, table, catalog, utf16, options, where);
+  else
+    for await (const piece of pieces(db, catalog, rowidName(catalog), where))
+      yield* scanRows(db, table, catalog, 'utf8', options, piece);
+}
+
 /** Row by row: any table, with keys, any text encoding. */
 async function* scanRows(
   db: SqliteHandle,
   table: TableSchema,
   catalog: SqliteTable,
-  utf16: Utf16,
+  textBeside: TextBeside,
   options: ReadOptions,
-  where = '',
+  where: string,
 ): AsyncGenerator<RowBatch> {
   const keyColumns = options.keyColumns ?? [];
   const limit = options.batchBytes ?? BATCH;
-  const { sql, beside } = rowsSql(table, catalog, keyColumns, utf16, where);
+  const { sql, beside } = rowsSql(table, catalog, keyColumns, textBeside, where);
   let lines: Buffer[] = [];
   let keys: (string | null)[][] = [];
   let size = 0;
@@ -188,9 +214,10 @@ async function* scanRows(
     return batch;
   };
   const rows = db.scan(sql);
+  const utf16 = textBeside === 'utf8' ? false : textBeside;
   const each = function* (row: unknown[]): Generator<RowBatch> {
     const raw = bytes(row[0]);
-    const line = fill(utf16 ? Buffer.from(decodeUtf16(raw, utf16), 'latin1') : raw, row, beside, utf16);
+    const line = fill(utf16 ? Buffer.from(decodeUtf16(raw, utf16), 'latin1') : raw, row, beside, textBeside);
     lines.push(line, NEWLINE);
     size += line.length + 1;
     if (keyColumns.length) keys.push(row.slice(beside + 1).map((key) => keyText(key, utf16)));
@@ -202,7 +229,7 @@ async function* scanRows(
   if (lines.length) yield take();
 }
 
-function keyText(value: unknown, utf16: Utf16): string | null {
+function keyText(value: unknown, utf16: false | 'le' | 'be'): string | null {
   if (value === null || value === undefined) return null;
   return utf16 ? decodeUtf16(bytes(value), utf16) : bytes(value).toString();
 }

@@ -15,6 +15,11 @@ export function qualified(ref: { schema?: string; table: string }): string {
   return ref.schema === undefined ? ident(ref.table) : `${ident(ref.schema)}.${ident(ref.table)}`;
 }
 
+/** A REAL for the JSON of a libSQL server's answers, which has no infinities: they come as text. */
+export function finite(q: string): string {
+  return `CASE ${q} WHEN 9e999 THEN 'Infinity' WHEN -9e999 THEN '-Infinity' ELSE ${q} END`;
+}
+
 /** The largest integer that a JSON number carries exactly everywhere. */
 export const MAX_SAFE = 9007199254740991n;
 

@@ -1,11 +1,12 @@
 /**
  * Rows into SQLite. Two ways: plain INSERT where the table is empty, and an upsert by primary key that changes only
- * rows that differ, so that what happened can be counted without looking rows up one by one.
+ * rows that differ, so that what happened can be counted without looking rows up one by one. To a libSQL server they go in batches.
  *
  * @see sqlite-read.ts
  */
 import { FormatError, RestoreError } from '../../errors.ts';
 import type { Cell, EntityCounts, TablePlan, TableWriter } from '../driver.ts';
+import { type BoundRow, RowBatches } from './sqlite-batches.ts';
 import type { SqliteTable } from './sqlite-catalog.ts';
 import { decodeCell, type Form, showCell } from './sqlite-cells.ts';
 import type { Bind, SqliteHandle, SqliteStatement } from './sqlite-connection.ts';
@@ -41,6 +42,9 @@ export class SqliteTableWriter implements TableWriter {
   readonly #statements = new Map<string, SqliteStatement>();
   #values: Bind[] = [];
   #forms: Form[] = [];
+  /** To a server, each statement is a request. */
+  readonly #batches: RowBatches | undefined;
+  #batchSql: { sql: string; statements: SqliteStatement[] } | undefined;
   #deferred: DeferredRows | undefined;
   #rows = 0;
   #changed = 0;
@@ -60,6 +64,12 @@ export class SqliteTableWriter implements TableWriter {
     });
     this.#keyCells = this.target.primaryKey.map((column) => plan.columns.indexOf(column));
     if (this.#merging && (!this.#keyCells.length || this.#keyCells.includes(-1))) throw noKey(plan);
+    if (db.flavour === 'remote' && text !== 'utf16' && this.columns.length)
+      this.#batches = new RowBatches(
+        { many: (rows) => this.#runMany(rows), one: (row) => this.#settle(row) },
+        this.target.table,
+        this.columns.length,
+      );
   }
 
   /**
@@ -73,24 +83,42 @@ export class SqliteTableWriter implements TableWriter {
     for (const row of rows) {
       if (row.length !== this.plan.columns.length) throw wrongLength(this.plan, row.length);
       this.#rows++;
+      if (this.#batches) {
+        if (this.#decode(row)) this.#checkText(row);
+        await this.#batches.add({ row, values: [...this.#values], forms: [...this.#forms] });
+        continue;
+      }
       const settled = this.tryRow(row);
       const clash = settled instanceof Promise ? await settled : settled;
-      if (!clash) continue;
-      // In an empty table nothing that comes later could make room.
-      if (!this.#merging) throw clashError(this.plan, [clash]);
-      this.#deferred ??= await DeferredRows.open(this.#db, this);
-      await this.#deferred.add(row);
+      if (clash) await this.#defer(clash, row);
     }
   }
 
+  /** One row of a batch. */
+  async #settle(row: Cell[]): Promise<void> {
+    const clash = await this.tryRow(row);
+    if (clash) await this.#defer(clash, row);
+  }
+
+  async #defer(clash: Clash, row: Cell[]): Promise<void> {
+    // In an empty table nothing that comes later could make room.
+    if (!this.#merging) throw clashError(this.plan, [clash]);
+    this.#deferred ??= await DeferredRows.open(this.#db, this);
+    await this.#deferred.add(row);
+  }
+
   async end(): Promise<EntityCounts> {
+    await this.#batches?.flush();
     this.#forget();
-    if (this.#deferred) {
-      const left = await this.#deferred.settle();
-      if (left.length) throw clashError(this.plan, left);
-    }
     if (!this.#merging) return { inserted: this.#rows, updated: 0, untouched: 0 };
-    const inserted = (await countRows(this.#db, this.target)) - this.before;
+    let inserted: number;
+    try {
+      const left = await this.#deferred?.settle();
+      if (left?.length) throw clashError(this.plan, left);
+      inserted = (await countRows(this.#db, this.target)) - this.before;
+    } catch (error) {
+      throw restoreError(error, `write the table "${this.target.table}"`);
+    }
     return { inserted, updated: this.#changed - inserted, untouched: this.#rows - this.#changed };
   }
 
@@ -145,7 +173,8 @@ export class SqliteTableWriter implements TableWriter {
     });
   }
 
-  #run(row: Cell[]): number | Promise<number> {
+  /** Fills `#values` and `#forms`. Answers whether any form is more than a parameter. */
+  #decode(row: Cell[]): boolean {
     const { flavour } = this.#db;
     let casts = false;
     for (let i = 0; i < this.#cells.length; i++) {
@@ -153,6 +182,11 @@ export class SqliteTableWriter implements TableWriter {
       if (this.#forms[i] !== '?') casts = true;
     }
     if (this.#merging && this.#keyCells.some((cell) => row[cell] === null)) throw nullKey(this.plan, this.rowKey(row));
+    return casts;
+  }
+
+  #run(row: Cell[]): number | Promise<number> {
+    const casts = this.#decode(row);
     if (casts && this.#text !== 'utf8' && this.#forms.includes(TEXT_CAST)) return this.#runUtf16(row);
     const form = casts ? this.#forms.join() : '';
     let statement = this.#statements.get(form);
@@ -164,9 +198,28 @@ export class SqliteTableWriter implements TableWriter {
     return statement.run(this.#values);
   }
 
+  /** A statement's changes are counted when it has run: of a pair, the second may be refused. */
+  async #runMany(rows: BoundRow[]): Promise<void> {
+    const sql = rows.map(({ forms }) => `(${forms.join(', ')})`).join(', ');
+    const params = rows.flatMap(({ values }) => values);
+    // Rows of the same make and number are the rule.
+    if (this.#batchSql?.sql !== sql) this.#batchSql = { sql, statements: this.#prepareMany(sql) };
+    for (const statement of this.#batchSql.statements) this.#changed += await statement.run(params);
+  }
+
+  #prepareMany(rows: string): SqliteStatement[] {
+    if (!this.#generated) return [this.#db.prepare(this.#sql(rows))];
+    const named = this.columns.map((column, i) => `column${i + 1} AS ${ident(column)}`).join(', ');
+    return this.#pairSql(rows, `SELECT ${named} FROM (VALUES ${rows})`).map((sql) => this.#db.prepare(sql));
+  }
+
+  /** Whether this is a merge into a table with generated columns: see `#pair`. */
+  get #generated(): boolean {
+    return this.#merging && this.target.columns.some((column) => column.generated);
+  }
+
   #prepare(forms: string[]): SqliteStatement {
-    const generated = this.#merging && this.target.columns.some((column) => column.generated);
-    return generated ? this.#pair(forms) : this.#db.prepare(this.#sql(forms));
+    return this.#generated ? this.#pair(forms) : this.#db.prepare(this.#sql(`(${forms.join(', ')})`));
   }
 
   /**
@@ -175,14 +228,8 @@ export class SqliteTableWriter implements TableWriter {
    * the same.
    */
   #pair(forms: string[]): SqliteStatement {
-    const { target, columns } = this;
-    const key = target.primaryKey.map(ident);
-    const { differs, set } = this.#differences('new');
-    const given = columns.map((column, i) => `${forms[i]} AS ${ident(column)}`).join(', ');
-    const same = key.map((column) => `old.${column} = new.${column}`).join(' AND ');
-    const update = `UPDATE ${qualified(target)} AS old SET ${set} FROM (SELECT ${given}) AS new WHERE ${same} AND (${differs})`;
-    const insert = `INSERT INTO ${qualified(target)} (${columns.map(ident).join(', ')}) VALUES (${forms.join(', ')}) ON CONFLICT (${key.join(', ')}) DO NOTHING`;
-    const statements = (set ? [update, insert] : [insert]).map((sql) => this.#db.prepare(sql));
+    const given = this.columns.map((column, i) => `${forms[i]} AS ${ident(column)}`).join(', ');
+    const statements = this.#pairSql(`(${forms.join(', ')})`, `SELECT ${given}`).map((sql) => this.#db.prepare(sql));
     return {
       run: (params) => {
         const first = statements[0]!.run(params);
@@ -195,6 +242,16 @@ export class SqliteTableWriter implements TableWriter {
         for (const statement of statements) await statement.free?.();
       },
     };
+  }
+
+  #pairSql(rows: string, given: string): string[] {
+    const { target, columns } = this;
+    const key = target.primaryKey.map(ident);
+    const { differs, set } = this.#differences('new');
+    const same = key.map((column) => `old.${column} = new.${column}`).join(' AND ');
+    const update = `UPDATE ${qualified(target)} AS old SET ${set} FROM (${given}) AS new WHERE ${same} AND (${differs})`;
+    const insert = `INSERT INTO ${qualified(target)} (${columns.map(ident).join(', ')}) VALUES ${rows} ON CONFLICT (${key.join(', ')}) DO NOTHING`;
+    return set ? [update, insert] : [insert];
   }
 
   /** What tells the old row from the new one, and what makes the one the other. */
@@ -212,9 +269,13 @@ export class SqliteTableWriter implements TableWriter {
     this.#statements.clear();
   }
 
+  #checkText(row: Cell[]): void {
+    if (this.#text === 'foreign' && this.#forms.includes(TEXT_CAST)) throw textEncoding(this.plan, this.rowKey(row));
+  }
+
   /** SQLite takes the bytes of a bound BLOB for UTF-8 when it casts them, but those of a literal for its own encoding. */
   #runUtf16(row: Cell[]): number | Promise<number> {
-    if (this.#text === 'foreign') throw textEncoding(this.plan, this.rowKey(row));
+    this.#checkText(row);
     const isText = (i: number) => this.#forms[i] === TEXT_CAST;
     const forms = this.#forms.map((form, i) =>
       isText(i) ? `CAST(X'${(this.#values[i] as Buffer).toString('hex')}' AS TEXT)` : form,
@@ -222,11 +283,12 @@ export class SqliteTableWriter implements TableWriter {
     return this.#prepare(forms).run(this.#values.filter((_, i) => !isText(i)));
   }
 
-  #sql(forms: string[]): string {
+  /** @param rows `(?, ?)`, once for each */
+  #sql(rows: string): string {
     const { target, columns } = this;
     const list = columns.map(ident).join(', ');
     if (!columns.length) return `INSERT INTO ${qualified(target)} DEFAULT VALUES`;
-    const insert = `INSERT INTO ${qualified(target)} AS old (${list}) VALUES (${forms.join(', ')})`;
+    const insert = `INSERT INTO ${qualified(target)} AS old (${list}) VALUES ${rows}`;
     if (!this.#merging) return insert;
     const key = target.primaryKey.map(ident).join(', ');
     const { differs, set } = this.#differences('excluded');

@@ -7,6 +7,7 @@
  * - TEXT, INTEGER, REAL, BLOB and NULL come back to the bit (one exception: merge takes 0.0 and -0.0 for equal).
  *   Implicit rowids are not kept, as VACUUM does not keep them either.
  * - Triggers do not fire during a restore.
+ * - On a libSQL server (sqlite-remote.ts) the same, as far as it allows.
  */
 
 import { SourceError } from '../../errors.ts';
@@ -31,6 +32,7 @@ import { sqliteLock } from './sqlite-lock.ts';
 import { locate, type SqliteLocation } from './sqlite-open.ts';
 import { patiently } from './sqlite-patience.ts';
 import { readRows } from './sqlite-read.ts';
+import { commitUnknown } from './sqlite-remote-errors.ts';
 import { findDangling, restoreSequences, switchTriggersOff } from './sqlite-restore.ts';
 import { ident, qualified } from './sqlite-sql.ts';
 import { SqliteTableWriter } from './sqlite-write.ts';
@@ -68,17 +70,22 @@ class SqliteReader implements SnapshotReader {
     this.#utf16 = facts.utf16;
   }
 
+  /** A libSQL server refuses most pragmas, and has nothing but WAL. */
+  get #remote(): boolean {
+    return this.#db.flavour === 'remote';
+  }
+
   static async open(location: SqliteLocation, signal?: AbortSignal): Promise<SqliteReader> {
     let db: SqliteHandle | undefined;
     try {
       db = await location.open();
       const reader = new SqliteReader(db, await serverOf(db));
       const [[journal]] = (await db.all('SELECT journal_mode FROM pragma_journal_mode')) as [[string]];
-      if (journal !== 'wal' && journal !== 'memory')
+      if (journal !== 'wal' && journal !== 'memory' && !reader.#remote)
         reader.notes.push(
           `SQLite runs with journal_mode=${journal}: while rows are read, writers of other processes wait and those of this process fail as locked. journal_mode=WAL avoids both.`,
         );
-      await db.exec('PRAGMA query_only = 1');
+      if (!reader.#remote) await db.exec('PRAGMA query_only = 1');
       await db.exec('BEGIN');
       // The snapshot starts with the first read of each file, not with BEGIN.
       for (const [name] of (await db.all('SELECT name FROM pragma_database_list')) as [string][]) {
@@ -106,12 +113,20 @@ class SqliteReader implements SnapshotReader {
     }
   }
 
-  sequences(tables: TableSchema[]): Promise<SequenceSchema[]> {
-    return readSequences(this.#db, tables);
+  async sequences(tables: TableSchema[]): Promise<SequenceSchema[]> {
+    try {
+      return await readSequences(this.#db, tables);
+    } catch (error) {
+      throw sourceError(error, 'read the counters');
+    }
   }
 
-  migrations(ref: TableRef): Promise<string[] | null> {
-    return readMigrations(this.#db, ref);
+  async migrations(ref: TableRef): Promise<string[] | null> {
+    try {
+      return await readMigrations(this.#db, ref);
+    } catch (error) {
+      throw sourceError(error, 'read the migrations');
+    }
   }
 
   async *rows(table: TableSchema, options?: ReadOptions): AsyncGenerator<RowBatch> {
@@ -129,7 +144,7 @@ class SqliteReader implements SnapshotReader {
     this.#open = false;
     try {
       await this.#db.exec('ROLLBACK');
-      await this.#db.exec('PRAGMA query_only = 0');
+      if (!this.#remote) await this.#db.exec('PRAGMA query_only = 0');
     } finally {
       await this.#db.close();
     }
@@ -171,33 +186,57 @@ class SqliteWriter implements RestoreWriter {
 
   async describe(refs: TableRef[]): Promise<SqliteTable[][]> {
     const found: SqliteTable[][] = [];
-    for (const ref of refs) {
-      const table = await describeTable(this.#db, ref);
-      found.push(table ? [table] : []);
+    try {
+      for (const ref of refs) {
+        const table = await describeTable(this.#db, ref);
+        found.push(table ? [table] : []);
+      }
+    } catch (error) {
+      throw restoreError(error, 'read the catalog');
     }
     return found;
   }
 
-  migrations(ref: TableRef): Promise<string[] | null> {
-    return readMigrations(this.#db, ref);
+  async migrations(ref: TableRef): Promise<string[] | null> {
+    try {
+      return await readMigrations(this.#db, ref);
+    } catch (error) {
+      throw restoreError(error, 'read the migrations');
+    }
   }
 
   async begin(options: BeginOptions): Promise<void> {
     this.#options = options;
     const tables = options.plans.map((plan) => plan.target as SqliteTable);
     try {
-      const [state] = await this.#db.all('SELECT foreign_keys FROM pragma_foreign_keys');
-      this.#foreignKeys = Number(state?.[0]) === 1;
-      // Inside a transaction the pragma would do nothing, without a word.
-      await this.#db.exec('PRAGMA foreign_keys = OFF');
-      await this.#db.exec('PRAGMA cache_size = -4096');
-      await patiently(() => this.#db.exec('BEGIN IMMEDIATE'), this.#signal);
+      await (this.#db.flavour === 'remote' ? this.#beginRemote() : this.#beginLocal());
       this.#began = true;
       this.#triggers = await switchTriggersOff(this.#db, tables);
       if (options.mode === 'flush') for (const table of tables) await this.#db.exec(`DELETE FROM ${qualified(table)}`);
     } catch (error) {
       throw rightsError(error, this.#file) ?? restoreError(error, 'start a write transaction');
     }
+  }
+
+  async #beginLocal(): Promise<void> {
+    this.#foreignKeys = await this.#enforced();
+    // Inside a transaction the pragma would do nothing, without a word.
+    await this.#db.exec('PRAGMA foreign_keys = OFF');
+    await this.#db.exec('PRAGMA cache_size = -4096');
+    await patiently(() => this.#db.exec('BEGIN IMMEDIATE'), this.#signal);
+  }
+
+  /** Between two statements outside of a transaction, a libSQL server may change connections: the pragma and BEGIN go together. */
+  async #beginRemote(): Promise<void> {
+    await patiently(() => this.#db.exec('PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE'), this.#signal);
+    if (!(await this.#enforced())) return;
+    await this.#db.exec('ROLLBACK');
+    throw new Error('the server does not switch foreign keys off, so that rows would delete others');
+  }
+
+  async #enforced(): Promise<boolean> {
+    const [state] = await this.#db.all('SELECT foreign_keys FROM pragma_foreign_keys');
+    return Number(state?.[0]) === 1;
   }
 
   async table(plan: TablePlan): Promise<TableWriter> {
@@ -229,7 +268,7 @@ class SqliteWriter implements RestoreWriter {
       await patiently(() => this.#db.exec('COMMIT'), this.#signal);
       this.#began = false;
     } catch (error) {
-      throw restoreError(error, 'commit the transaction');
+      throw commitUnknown(error) ?? restoreError(error, 'commit the transaction');
     }
   }
 
