@@ -1,74 +1,25 @@
-/** Real libSQL servers for tests: one process and one folder each, on loopback. test/services.mjs says where the program is. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createWriteStream, mkdtempSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
+/** Apps on libSQL servers (sqld.ts), and what is in their tables. */
 import type t from 'tap';
-import { openOrm, scratch, type TestOrm } from './orm.ts';
+import { openOrm, type TestOrm } from './orm.ts';
 import { query } from './orm-database.ts';
+import { program, type Server, startServer } from './sqld.ts';
+
+export { freePort, type Server } from './sqld.ts';
 
 type Test = typeof t;
 
-const program = process.env.DBS_TEST_SQLD;
-
-/** Says so loudly where there is no server, and ends the file. */
+/** Says so loudly where there is no server. */
 export function serverRuns(t: Test): boolean {
   if (program) return true;
-  t.fail('CANNOT RUN: no libSQL server (npm test -- test/orm-libsql, which fetches it with DBS_TEST_INSTALL=1)');
+  t.fail('CANNOT RUN: no libSQL server (npm test -- test/orm-libsql fetches it, with DBS_TEST_INSTALL=1)');
   return false;
 }
 
-export interface Server {
-  url: string;
-  /** Kills it as a crash would; `again` starts it on the same data and port. */
-  kill(): Promise<void>;
-  again(): Promise<void>;
-}
-
-const running = new Set<ChildProcess>();
-process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
-
-/** @param options further ones of sqld, and environment variables for it */
-export async function startServer(t: Test, options: string[] = []): Promise<Server> {
-  const port = await freePort();
-  const folder = mkdtempSync(join(scratch, 'sqld-'));
-  const url = `http://127.0.0.1:${port}`;
-  let child: ChildProcess;
-  const start = async () => {
-    child = spawn(program!, ['--db-path', folder, '--http-listen-addr', `127.0.0.1:${port}`, ...options], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const log = createWriteStream(`${folder}.log`, { flags: 'a' });
-    child.stdout!.pipe(log, { end: false });
-    child.stderr!.pipe(log, { end: false });
-    running.add(child);
-    for (let left = 100; ; left--) {
-      const answer = await fetch(`${url}/health`).catch(() => undefined);
-      if (answer?.ok) return;
-      if (!left || child.exitCode !== null) throw new Error(`sqld did not start: see ${folder}.log`);
-      await setTimeout(100);
-    }
-  };
-  const kill = async () => {
-    if (!running.delete(child)) return;
-    const ended = new Promise((done) => child.once('exit', done));
-    child.kill('SIGKILL');
-    await ended;
-  };
-  await start();
-  t.teardown(kill);
-  return { url, kill, again: start };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as { port: number };
-  await new Promise((done) => server.close(done));
-  return port;
+/** A server of its own, killed with the test. */
+export async function server(t: Test, options: string[] = []): Promise<Server> {
+  const started = await startServer(options);
+  t.teardown(started.kill);
+  return started;
 }
 
 /** A connected ORM on a server, closed with the test. No tables are made. */

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import type { BackupItem } from '../../lib/format/items.ts';
 import type { SqliteHandle } from '../../lib/orm/drivers/sqlite-connection.ts';
 import { locate } from '../../lib/orm/drivers/sqlite-open.ts';
-import { ident } from '../../lib/orm/drivers/sqlite-sql.ts';
+import { finite, ident } from '../../lib/orm/drivers/sqlite-sql.ts';
 import { createRowSource, type RowSourceOptions } from '../../lib/orm/row-source.ts';
 import { createRowTarget, type RestoreCounts, type RowTargetOptions } from '../../lib/orm/row-target.ts';
 import type { TestOrm } from './orm.ts';
@@ -38,7 +38,7 @@ export async function dump(orm: TestOrm, except: string[] = []): Promise<Record<
       const columns = (await db.all(`SELECT name FROM pragma_table_xinfo('${table}') ORDER BY name`)) as [string][];
       const cells = columns.map(([name], i) => {
         const q = ident(name);
-        return `typeof(${q}) AS t${i}, CASE typeof(${q}) WHEN 'real' THEN ${q} END AS r${i}, CASE WHEN typeof(${q}) <> 'real' THEN hex(CAST(${q} AS BLOB)) END AS h${i}`;
+        return `typeof(${q}) AS t${i}, CASE typeof(${q}) WHEN 'real' THEN ${finite(q)} END AS r${i}, CASE WHEN typeof(${q}) <> 'real' THEN hex(CAST(${q} AS BLOB)) END AS h${i}`;
       });
       const rows = await db.all(`SELECT ${cells.join(', ')} FROM ${ident(table)}`);
       all[table] = rows

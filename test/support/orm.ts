@@ -1,13 +1,14 @@
 /**
  * The MikroORM that the tests run against: 6 (installed at the root) or, with DBS_TEST_ORM=7, 7 from test/matrix. The
- * driver is libsql, or the one that DBS_TEST_DRIVER names (better-sqlite3, sqlite3 with 6, node:sqlite with 7). test/run.mjs
- * runs what this machine can.
+ * driver is libsql, or the one that DBS_TEST_DRIVER names (better-sqlite3, sqlite3 with 6, node:sqlite with 7; libsql-server:
+ * libsql, and each database is a server of its own). test/run.mjs runs what this machine can.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type * as Core from '@mikro-orm/core';
 import type { OrmLike } from '../../lib/orm/orm-like.ts';
+import { startServer } from './sqld.ts';
 
 export const major = process.env.DBS_TEST_ORM ?? '6';
 export const driverName = process.env.DBS_TEST_DRIVER ?? 'libsql';
@@ -32,9 +33,12 @@ async function load(): Promise<Loaded> {
       options: (file) => ({ driver: found.sql.SqliteDriver, driverOptions: new found.sql.NodeSqliteDialect(file) }),
     };
   }
-  const module = { libsql: found.libsql, 'better-sqlite3': found.betterSqlite ?? found.sqlite, sqlite3: found.sqlite }[
-    driverName
-  ];
+  const module = {
+    libsql: found.libsql,
+    'libsql-server': found.libsql,
+    'better-sqlite3': found.betterSqlite ?? found.sqlite,
+    sqlite3: found.sqlite,
+  }[driverName];
   return { core: found.core, MikroORM: module.MikroORM, options };
 }
 
@@ -59,12 +63,10 @@ let count = 0;
 /** A connected ORM on a new SQLite file (or `file`), with the tables of its entities unless `schema` is false. */
 export async function openOrm(
   entities: unknown[],
-  {
-    file = join(scratch, `db-${++count}.sqlite`),
-    schema = true,
-    ...more
-  }: { file?: string; schema?: boolean } & Record<string, unknown> = {},
+  { file: given, schema = true, ...more }: { file?: string; schema?: boolean } & Record<string, unknown> = {},
 ): Promise<TestOrm> {
+  const server = given === undefined && driverName === 'libsql-server' ? await startServer() : undefined;
+  const file = given ?? server?.url ?? join(scratch, `db-${++count}.sqlite`);
   const orm = await loaded.MikroORM.init({
     entities: entities as never,
     dbName: file,
@@ -80,5 +82,10 @@ export async function openOrm(
     const it = orm as unknown as Record<'schema', { createSchema?(): Promise<void>; create?(): Promise<void> }>;
     await (it.schema.createSchema?.() ?? it.schema.create?.());
   }
-  return Object.assign(orm as unknown as TestOrm, { file });
+  const test = Object.assign(orm as unknown as TestOrm, { file });
+  if (server) {
+    const close = orm.close.bind(orm);
+    test.close = (force) => close(force).finally(server.kill);
+  }
+  return test;
 }

@@ -7,8 +7,10 @@ import type { Form } from './sqlite-cells.ts';
 import type { Bind } from './sqlite-connection.ts';
 import { isRowRefused, restoreError } from './sqlite-errors.ts';
 
-/** SQLite's default limit of parameters. */
+/** SQLite's default limit. */
 const MAX_PARAMETERS = 32_766;
+/** sqld 0.24 dies of a stack overflow when it is given some 50,000. */
+const MAX_ROWS = 1000;
 /** Bytes of values in one statement, unless one row is larger. */
 const MAX_BYTES = 1 << 20;
 
@@ -37,7 +39,7 @@ export class RowBatches {
   constructor(writer: BatchWriter, table: string, columns: number) {
     this.#writer = writer;
     this.#table = table;
-    this.#most = Math.floor(MAX_PARAMETERS / columns);
+    this.#most = Math.max(1, Math.min(MAX_ROWS, Math.floor(MAX_PARAMETERS / columns)));
   }
 
   async add(row: BoundRow): Promise<void> {

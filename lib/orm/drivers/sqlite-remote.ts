@@ -22,6 +22,8 @@ export const REMOTE = /^(https?|wss?|libsql):/i;
 
 /** Milliseconds after which an idle connection is used: a third of what the server allows. */
 const IDLE = 3000;
+/** Characters of a statement, from which on it may be interrupted: those that were had 400,000. */
+const LONG = 20_000;
 
 /** One connection. Nothing is kept between calls: every result is whole. */
 export class RemoteHandle implements SqliteHandle {
@@ -47,20 +49,24 @@ export class RemoteHandle implements SqliteHandle {
   }
 
   all(sql: string, params: Bind[] = []): unknown[][] {
+    this.#clear(sql);
     return this.#ask(() => this.#native.all(sql, params));
   }
 
   /** Holds all rows: for results that are known to be small. */
   scan(sql: string): unknown[][] {
+    this.#clear(sql);
     return this.#ask(() => this.#native.query(sql, true).all([]));
   }
 
   prepare(sql: string): SqliteStatement {
+    this.#clear(sql);
     const statement = this.#ask(() => this.#native.prepare(sql));
     return { run: (params) => this.#ask(() => statement.run(params)) };
   }
 
   query(sql: string): { all(params: Bind[]): unknown[][] } {
+    this.#clear(sql);
     const query = this.#ask(() => this.#native.query(sql));
     return { all: (params) => this.#ask(() => query.all(params)) };
   }
@@ -68,6 +74,14 @@ export class RemoteHandle implements SqliteHandle {
   close(): void {
     clearInterval(this.#timer);
     this.#native.close();
+  }
+
+  /**
+   * sqld 0.24 keeps it in mind, at times, that somebody hung up: whoever reads a result does so when he has its last row. It then
+   * interrupts the parsing of the next statement, if that is a long one. Running any other first clears that.
+   */
+  #clear(sql: string): void {
+    if (sql.length > LONG) this.#ask(() => this.#native.exec('SELECT 1'));
   }
 
   #ask<T>(what: () => T): T {
