@@ -97,12 +97,26 @@ const asked = files(...(wanted.length > 0 ? wanted : ['test/']));
 const services = await prepare(asked);
 for (const { name, why, files } of services.missing) cannotRun(files.length > 0 ? `${files.join(', ')} (${name})` : name, why);
 const ready = asked.filter((name) => !services.missing.some(({ files }) => files.includes(name)));
+// A libSQL server's database is for MikroORM 7 alone: 6's own driver cannot commit there.
+const remote = ready.filter((name) => name.startsWith('test/orm-libsql/'));
+const onServers = async () => {
+  const env = { ...services.env, DBS_TEST_ORM: '7' };
+  await suite('Node 24, MikroORM 7 (libSQL servers)', remote, { node: node24, env });
+  // What holds for a file, and is not about files.
+  const same = ['definitions', 'extension', 'mask', 'pages', 'random', 'registry', 'restore', 'round-trip'];
+  const rows = wanted.length > 0 ? [] : files(...same.map((name) => `test/orm/${name}.test.ts`));
+  await suite('Node 24, MikroORM 7 (each database a libSQL server)', rows, { node: node24, env: { ...env, DBS_TEST_DRIVER: 'libsql-server' } });
+};
 if (wanted.length > 0) {
-  await suite('as asked', ready, { env: services.env });
+  await suite('as asked', ready.filter((name) => !remote.includes(name)), { env: services.env });
   await again('as asked');
+  if (remote.length > 0) {
+    if ((await install(matrix7)) && existsSync(node24)) await onServers();
+    else cannotRun(remote.join(', '), 'MikroORM 7 or Node 24 could not be installed (npm ci in test/matrix/mikro-orm-7)');
+  }
 } else {
-  // test/node24 needs a newer one, below.
-  const here = ready.filter((name) => !name.startsWith('test/node24/'));
+  // test/node24 needs a newer one, and so does test/orm-libsql, below.
+  const here = ready.filter((name) => !name.startsWith('test/node24/') && !remote.includes(name));
   await suite(`Node ${process.versions.node}, MikroORM 6 (libsql)`, here, { env: services.env });
   await again(`Node ${process.versions.node}, MikroORM 6`);
   const rows = files('test/orm/', 'test/files/');
@@ -115,7 +129,8 @@ if (wanted.length > 0) {
     await suite('Node 24, MikroORM 7 (better-sqlite3)', rows, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'better-sqlite3' } });
     await suite('Node 24, MikroORM 7 (node:sqlite)', whole, { node: node24, env: { DBS_TEST_ORM: '7', DBS_TEST_DRIVER: 'node:sqlite' } });
     await suite('Node 24, MikroORM 6 (libsql)', files('test/app/backup'), { node: node24 });
-    await suite('Node 24, MikroORM 7 (PostgreSQL, MariaDB)', files('test/orm-', 'test/node24/'), { node: node24, env: { DBS_TEST_ORM: '7' } });
+    await suite('Node 24, MikroORM 7 (PostgreSQL, MariaDB)', files('test/orm-', 'test/node24/').filter((name) => !name.startsWith('test/orm-libsql/')), { node: node24, env: { DBS_TEST_ORM: '7' } });
+    if (remote.length > 0) await onServers();
     await again('Node 24, MikroORM 7', { node: node24, env: { DBS_TEST_ORM: '7' } });
   } else cannotRun('MikroORM 7', 'its packages or Node 24 could not be installed (npm ci in test/matrix/mikro-orm-7)');
   if (await installed6) {

@@ -6,7 +6,7 @@
  * A suite whose server cannot be had is named in `missing`: the caller says so loudly.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join, relative } from 'node:path';
@@ -16,7 +16,8 @@ const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const CEPH = path('services/ceph-rgw.sh');
 const MYSQL = path('services/mysql-sid.sh');
 const POSTGRESQL = path('services/postgresql-sid.sh');
-/** Where MySQL and PostgreSQL are unpacked: git ignores it, and `npm ci` empties it. */
+const SQLD = path('services/sqld.sh');
+/** Where MySQL, PostgreSQL and sqld are unpacked: git ignores it, and `npm ci` empties it. */
 const CACHE = path('../node_modules/.cache/mikro-orm-dbs');
 // Servers lie where an ordinary user's PATH does not look.
 const PATH = [process.env.PATH, '/usr/sbin', '/sbin'].join(delimiter);
@@ -43,6 +44,15 @@ const SERVICES = [
     commands: ['chromium'],
     packages: ['chromium'],
     given: () => process.env.DBS_TEST_CHROMIUM !== undefined,
+  },
+  {
+    // Its tests start their own: this is where the program is.
+    name: 'a libSQL server (sqld)',
+    files: /^test\/orm-libsql\//,
+    commands: ['npm', 'tar'],
+    packages: ['npm', 'tar'],
+    given: () => process.env.DBS_TEST_SQLD !== undefined,
+    start: fetchSqld,
   },
   {
     // Beside MariaDB, which the machine has.
@@ -129,6 +139,13 @@ async function startSid(name, script, folder) {
   if (!mayInstall() && !existsSync(join(CACHE, folder)))
     return { stop: () => {}, why: `it is not there yet: DBS_TEST_INSTALL=1 fetches 60 MB into ${relative(process.cwd(), CACHE)}` };
   return startScript(name, script, (place, port) => [CACHE, place, port]);
+}
+
+async function fetchSqld() {
+  const there = existsSync(CACHE) && readdirSync(CACHE).some((name) => name.startsWith('sqld-'));
+  if (!mayInstall() && !there)
+    return { stop: () => {}, why: `it is not there yet: DBS_TEST_INSTALL=1 fetches 17 MB into ${relative(process.cwd(), CACHE)}` };
+  return startScript('sqld', SQLD, (folder) => [folder, CACHE]);
 }
 
 /** Runs `script start` with a folder and a port: it prints the environment as lines of NAME=value. */

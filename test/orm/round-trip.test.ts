@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import type { SqliteHandle } from '../../lib/orm/drivers/sqlite-connection.ts';
-import { core, openOrm, type TestOrm } from '../support/orm.ts';
+import { core, driverName, openOrm, type TestOrm } from '../support/orm.ts';
 import { copy, dump, exec, items, ofType, query, withDatabase } from '../support/orm-database.ts';
 import { model } from '../support/orm-model.ts';
 import { testModel } from '../support/orm-model-test.ts';
@@ -61,10 +61,10 @@ const cell = fc.oneof(
       '0',
     )
     .map((sql) => ({ sql })),
-  fc.double({ noNaN: true }).map((real) => ({ sql: 'CAST(? AS REAL)', real })),
-  fc
-    .constantFrom(-0, 5, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 5e-324, 1.7976931348623157e308)
-    .map((real) => ({ sql: 'CAST(? AS REAL)', real })),
+  fc.double({ noNaN: true, noDefaultInfinity: true }).map((real) => ({ sql: 'CAST(? AS REAL)', real })),
+  fc.constantFrom(-0, 5, 5e-324, 1.7976931348623157e308).map((real) => ({ sql: 'CAST(? AS REAL)', real })),
+  // A libSQL server's requests have no infinity.
+  fc.constantFrom('9e999', '-9e999').map((sql) => ({ sql })),
   fc.string({ unit: 'binary' }).map((text) => ({ sql: `CAST(X'${Buffer.from(text).toString('hex')}' AS TEXT)` })),
   fc
     .constantFrom('', '\0', 'a\0b', '"\\\n\r\t\u0001\u007f', '😀', '\ufeff\uffff', '{"b":"AAAA"}', '[1]', '5', '1e3')
@@ -155,7 +155,10 @@ t.test('tables of every make', async (t) => {
   t.same(await dump(to), await dump(from));
 });
 
-t.test('rows larger than an item, and the size of items', async (t) => {
+/** A libSQL server's values end at 5,000,000 bytes. */
+const small = driverName === 'libsql-server' && 'not on a server';
+
+t.test('rows larger than an item, and the size of items', { skip: small }, async (t) => {
   const [from, to] = await twins([blind('Big')], ['CREATE TABLE big (id INTEGER PRIMARY KEY, a, b)']);
   await exec(
     from,

@@ -6,7 +6,7 @@ import { program, type Server, startServer } from './sqld.ts';
 
 export { freePort, type Server } from './sqld.ts';
 
-type Test = typeof t;
+type Test = Pick<typeof t, 'fail' | 'teardown'>;
 
 /** Says so loudly where there is no server. */
 export function serverRuns(t: Test): boolean {

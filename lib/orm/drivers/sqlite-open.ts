@@ -24,6 +24,8 @@ export interface SqliteLocation {
   open(): Promise<SqliteHandle>;
   /** A small database of ours beside the app's, made where it does not exist. Null where there is no file to be beside. */
   openBeside: ((ending: string) => Promise<SqliteHandle>) | null;
+  /** The server, where the file is an embedded replica of its database. */
+  replicaOf?: string;
 }
 
 type NativeConstructor = new (file: string, options?: object) => NativeDatabase;
@@ -42,7 +44,8 @@ export async function locate(orm: OrmLike): Promise<SqliteLocation> {
   if (REMOTE.test(url)) return locateRemote(orm, url, options);
   // Before MikroORM connects: it would make an empty database in the place of a missing one.
   const file = String(setting(orm, 'dbName') ?? '');
-  if (!inMemory(file)) mustExist(file);
+  // A replica's file, MikroORM makes as it is meant to be.
+  if (!inMemory(file) && !options.syncUrl) mustExist(file);
   if (!(await orm.isConnected())) await orm.connect();
   const connection = orm.em.getConnection() as ConnectionLike;
   return connection.getKnex
@@ -54,6 +57,14 @@ export async function locate(orm: OrmLike): Promise<SqliteLocation> {
 function nativeOptions(orm: OrmLike): Record<string, unknown> {
   const options = setting(orm, 'driverOptions');
   return typeof options === 'object' && options !== null && !('createDriver' in options) ? { ...options } : {};
+}
+
+/**
+ * An embedded replica is read beside the connection that syncs it, as a plain file: libSQL brings a server's pages in as any writer
+ * brings its own. A second connection that syncs would be a second writer of them; and what a plain one writes, the next sync undoes.
+ */
+function besideReplica({ syncUrl, syncAuth: _, syncPeriod: __, offline: ___, ...options }: Record<string, unknown>) {
+  return { options, ...(typeof syncUrl === 'string' && syncUrl ? { replicaOf: remoteIdentity(syncUrl) } : {}) };
 }
 
 /** On a libSQL server. It is asked when something opens, so that whoever does says that it cannot be reached. */
@@ -87,13 +98,15 @@ function locateKnex(orm: OrmLike, { client }: { client: KnexClient }): SqliteLoc
       },
     };
   }
+  const { options, ...replica } = besideReplica(client.connectionSettings);
   return {
+    ...replica,
     identity: identityOf(file),
     async open() {
       mustExist(file);
       if (asynchronous) return prepare(orm, await openSqlite3(client.driver as Sqlite3Module, file));
       const Native = client.driver as NativeConstructor;
-      return prepare(orm, new SyncSqliteHandle(new Native(file, { ...client.connectionSettings })));
+      return prepare(orm, new SyncSqliteHandle(new Native(file, options)));
     },
     openBeside: beside(file, async (path) =>
       asynchronous
@@ -112,8 +125,9 @@ async function locateNative(orm: OrmLike, connection: ConnectionLike): Promise<S
     const open = async () => sharedHandle(new SyncSqliteHandle(shared, true));
     return { identity: memoryIdentity(shared), openBeside: null, open };
   }
-  const options = nativeOptions(orm);
+  const { options, ...replica } = besideReplica(nativeOptions(orm));
   return {
+    ...replica,
     identity: identityOf(file),
     async open() {
       mustExist(file);

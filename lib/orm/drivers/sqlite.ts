@@ -10,7 +10,7 @@
  * - On a libSQL server (sqlite-remote.ts) the same, as far as it allows.
  */
 
-import { SourceError } from '../../errors.ts';
+import { RestoreError, SourceError } from '../../errors.ts';
 import type { SequenceSchema, TableSchema } from '../../format/items.ts';
 import type {
   BeginOptions,
@@ -84,6 +84,10 @@ class SqliteReader implements SnapshotReader {
       if (journal !== 'wal' && journal !== 'memory' && !reader.#remote)
         reader.notes.push(
           `SQLite runs with journal_mode=${journal}: while rows are read, writers of other processes wait and those of this process fail as locked. journal_mode=WAL avoids both.`,
+        );
+      if (location.replicaOf !== undefined)
+        reader.notes.push(
+          `The database is an embedded replica of ${location.replicaOf}, and is backed up as its last sync left it. To back up what the server has, give its URL as "dbName".`,
         );
       if (!reader.#remote) await db.exec('PRAGMA query_only = 1');
       await db.exec('BEGIN');
@@ -173,6 +177,11 @@ class SqliteWriter implements RestoreWriter {
 
   static async open(location: SqliteLocation, signal?: AbortSignal): Promise<SqliteWriter> {
     let db: SqliteHandle | undefined;
+    if (location.replicaOf !== undefined)
+      throw new RestoreError(
+        'ERR_RESTORE_READ_ONLY',
+        `The database is an embedded replica of ${location.replicaOf}: what is written to its file, the next sync undoes. Restore into the server itself, with its URL as "dbName". Nothing was changed.`,
+      );
     try {
       db = await location.open();
       const opened = db;
