@@ -1,4 +1,5 @@
 /** Rows out of libSQL servers and into them: what arrives is compared in the database, as the database itself writes each value. */
+import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
 import { createBackup, MemorySink, restoreBackup } from '../../lib/index.ts';
 import { openRemote, server, serverRuns, texts } from '../support/libsql.ts';
@@ -77,7 +78,7 @@ async function fill(orm: TestOrm): Promise<void> {
     'INSERT INTO loose (id, e) VALUES (-5000, zeroblob(4900000)), (9223372036854775807, zeroblob(70000))',
     // As JSON, five times its length, and more than the server lets a value have.
     "INSERT INTO loose (id, b) VALUES (20000, printf('%.*c', 2000000, char(1)))",
-    `INSERT INTO shadowed SELECT i, zeroblob(i % 50 * 1000), NULL, 'é' FROM ${series(2500)}`,
+    `INSERT INTO shadowed SELECT i, zeroblob(i % 5 * 1000), NULL, 'é' FROM ${series(2500)}`,
   ];
   await exec(orm, `BEGIN; ${sql.join('; ')}; COMMIT`);
 }
@@ -99,7 +100,7 @@ t.test('between two servers, and a file', async (t) => {
     tables.find(({ table }) => table === 'loose'),
     { inserted: VALUES.length + 2503, updated: 0, untouched: 0 },
   );
-  t.strictSame(await texts(to), expected, 'server to server');
+  t.ok(isDeepStrictEqual(await texts(to), expected), 'server to server');
   t.strictSame(await query(to, "SELECT a FROM loose WHERE a = 0 AND typeof(a) = 'real' ORDER BY id"), [[0], [-0]]);
   const again = await copy(from, to, {}, { registry: { exclude: ['Shadowed'] } });
   t.ok(
@@ -108,17 +109,17 @@ t.test('between two servers, and a file', async (t) => {
   );
 
   await copy(from, file, { mode: 'flush' });
-  t.strictSame(await texts(file), expected, 'server to file');
+  t.ok(isDeepStrictEqual(await texts(file), expected), 'server to file');
   await exec(to, 'DELETE FROM loose', 'DELETE FROM counter', 'UPDATE keyed SET c = 1.5 WHERE c IS NOT 1.5');
   await copy(file, to, { mode: 'flush' });
-  t.strictSame(await texts(to), expected, 'file to server');
+  t.ok(isDeepStrictEqual(await texts(to), expected), 'file to server');
 
   const output = new MemorySink();
   const kdf = { memoryKiB: 8192, iterations: 1, parallelism: 1 };
   await createBackup(from, 'secret', { output, kdf });
   await exec(to, 'DELETE FROM "strict"', 'DELETE FROM shadowed');
   await restoreBackup(to, output.bytes!, 'secret', { mode: 'flush' });
-  t.strictSame(await texts(to), expected, 'a whole backup');
+  t.ok(isDeepStrictEqual(await texts(to), expected), 'a whole backup');
 });
 
 t.test('keys of files come beside the rows', async (t) => {

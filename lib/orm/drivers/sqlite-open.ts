@@ -73,14 +73,27 @@ function locateRemote(orm: OrmLike, url: string, { url: _, ...options }: Record<
     identity: remoteIdentity(url),
     openBeside: null,
     async open() {
-      if (!(await orm.isConnected())) await orm.connect();
-      const connection = orm.em.getConnection() as ConnectionLike;
-      const knex = connection.getKnex?.() as { client: KnexClient } | undefined;
-      const given = { authToken: setting(orm, 'password'), ...options };
-      if (knex) return new RemoteHandle(new (knex.client.driver as NativeConstructor)(url, given));
-      return new RemoteHandle(new (await nativeClient(orm, connection)).Native(url, given));
+      const Native = await remoteClient(orm);
+      return new RemoteHandle(new Native(url, { authToken: setting(orm, 'password'), ...options }));
     },
   };
+}
+
+/** The module's class. The app's own connection need not be a good one: its server was restarted, or its token may only read. */
+async function remoteClient(orm: OrmLike): Promise<NativeConstructor> {
+  const connection = orm.em.getConnection() as ConnectionLike;
+  if (connection.getKnex) {
+    if (!(await orm.isConnected())) await orm.connect();
+    return (connection.getKnex() as { client: KnexClient }).client.driver as NativeConstructor;
+  }
+  const client = async () => ((await connection.getNativeClient!()) as object).constructor as NativeConstructor;
+  if (!connection.getNativeClient) throw unreachable();
+  return client().catch((error) =>
+    // MikroORM has the client before it sends its first statement, and then does not send that again.
+    client().catch((later) => {
+      throw /native client/.test(String(later)) ? unreachable() : error;
+    }),
+  );
 }
 
 function locateKnex(orm: OrmLike, { client }: { client: KnexClient }): SqliteLocation {

@@ -23,6 +23,8 @@ const ROWS = 256;
 /** From a libSQL server, which each page is a request to. With rows of 2 KiB, half of what its values may be (5 MB). */
 const REMOTE_ROWS = 1024;
 const LARGE_ROW = 2048;
+/** Large rows of a server's page, beyond which all of it is read in pieces instead: each alone would be some requests. */
+const REMOTE_MANY = 4;
 /** The part of a page's rows that are large, beyond which the next page is read row by row at once. */
 const MANY = 1 / 4;
 /** SQLite's default limit of an expression's depth is 1000, and each column takes two levels. */
@@ -98,8 +100,8 @@ function lineSql(columns: ColumnSchema[], rowid: string, remote: boolean): strin
   return `'['||${groups.join("||','||")}||']'`;
 }
 
-/** Reads rows one by one. @param where what ends the SELECT */
-export type OneByOne = (where: string) => AsyncIterable<Page>;
+/** Reads rows one by one. @param where what ends the SELECT; @param single it is one row */
+export type OneByOne = (where: string, single: boolean) => AsyncIterable<Page>;
 
 /**
  * Pages in the order of rowids, for which the statement is run anew each time: the transaction holds them together.
@@ -137,9 +139,9 @@ export async function* readPages(db: SqliteHandle, paged: Paged, oneByOne: OneBy
       const count = Number(n);
       if (!count) return;
       const range = ` WHERE ${rowid} BETWEEN ${first} AND ${last}`;
-      if (large) {
+      if (large || (most === REMOTE_ROWS && countOf(bytes, LARGE) > REMOTE_MANY)) {
         let size = 0;
-        for await (const piece of oneByOne(range)) {
+        for await (const piece of oneByOne(range, false)) {
           size += piece.data.length;
           yield piece;
         }
@@ -152,7 +154,7 @@ export async function* readPages(db: SqliteHandle, paged: Paged, oneByOne: OneBy
           if (typeof piece !== 'string') yield piece;
           else {
             many++;
-            yield* oneByOne(` WHERE ${rowid} = ${piece}`);
+            yield* oneByOne(` WHERE ${rowid} = ${piece}`, true);
           }
         }
         large = many > most * MANY;
@@ -163,6 +165,12 @@ export async function* readPages(db: SqliteHandle, paged: Paged, oneByOne: OneBy
   } finally {
     await query.free?.();
   }
+}
+
+function countOf(bytes: Uint8Array, byte: number): number {
+  let count = 0;
+  for (let at = bytes.indexOf(byte); at !== -1; at = bytes.indexOf(byte, at + 1)) count++;
+  return count;
 }
 
 /** REAL cells by rowid, of those columns that have holes in this page. The array has one place for each column. */

@@ -152,7 +152,9 @@ export async function* readRows(
     size = count = 0;
     return batch;
   };
-  for await (const page of readPages(db, paged, (where) => anyRows(db, table, catalog, false, options, where))) {
+  for await (const page of readPages(db, paged, (where, single) =>
+    anyRows(db, table, catalog, false, options, where, single),
+  )) {
     if (count && size + page.data.length > 2 * limit) yield take();
     parts.push(repaired(page.data));
     size += page.data.length;
@@ -183,8 +185,10 @@ async function* anyRows(
   utf16: false | 'le' | 'be',
   options: ReadOptions,
   where = '',
+  single = false,
 ): AsyncGenerator<RowBatch> {
   if (db.flavour !== 'remote') yield* scanRows(db, table, catalog, utf16, options, where);
+  else if (single) yield* scanRows(db, table, catalog, 'utf8', options, where);
   else
     for await (const piece of pieces(db, catalog, rowidName(catalog), where))
       yield* scanRows(db, table, catalog, 'utf8', options, piece);
