@@ -184,3 +184,16 @@ t.test('items are as they are from a file', async (t) => {
   const [mine, theirs] = [joined(await lines(remote)), joined(await lines(file))];
   t.ok(mine.equals(theirs), 'the same bytes in the same order');
 });
+
+t.test('a value that the server has no room for', async (t) => {
+  const file = await openOrm([blind('Doc')], { schema: false });
+  t.teardown(() => file.close(true));
+  const to = await openRemote(t, await server(t), [blind('Doc')]);
+  for (const orm of [file, to]) await exec(orm, 'CREATE TABLE doc (id INTEGER PRIMARY KEY, body)');
+  await exec(file, "INSERT INTO doc VALUES (1, 'small'), (2, zeroblob(5000001)), (3, 'small')");
+  await t.rejects(copy(file, to), {
+    code: 'ERR_RESTORE_DATABASE',
+    message: /row id=2 .*too big\. Nothing was changed/,
+  });
+  t.same(await query(to, 'SELECT count(*) AS n FROM doc'), [[0]]);
+});

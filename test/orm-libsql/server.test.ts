@@ -394,6 +394,9 @@ t.test('an embedded replica', async (t) => {
   t.same(await texts(to, ['log']), expected, 'one moment, though a sync came between');
   native.sync();
   t.same(await query(replica, 'SELECT count(*) AS n FROM entry'), [[10]], 'and the replica goes on');
+  const lease = await acquireLock(replica);
+  t.ok(existsSync(join(folder, 'app.db.dbs-lock')), 'its lock is beside it');
+  await lease.release();
   const refused = await failure(restore(replica, list as never, { mode: 'flush' }));
   t.match(refused, { code: 'ERR_RESTORE_READ_ONLY', message: /Restore into the server itself/ });
   t.same(await query(orm, 'SELECT count(*) AS n FROM entry'), [[10]]);
