@@ -123,6 +123,16 @@ t.test('any value in any column', async (t) => {
   t.pass();
 });
 
+t.test('a merge compares 600 columns', async (t) => {
+  const columns = Array.from({ length: 600 }, (_, i) => `c${i}`).join(', ');
+  const [from, to] = await twins([blind('Wide')], [`CREATE TABLE wide (id INTEGER PRIMARY KEY, ${columns})`]);
+  await exec(from, "INSERT INTO wide (id, c0, c599) VALUES (1, 1.5, X'00'), (2, NULL, 'same')");
+  await exec(to, "INSERT INTO wide (id, c0, c599) VALUES (1, 1.5, 'old'), (2, NULL, 'same')");
+  const { tables } = await copy(from, to);
+  t.match(tables, [{ inserted: 0, updated: 1, untouched: 1 }]);
+  t.same(await dump(to), await dump(from));
+});
+
 t.test('tables of every make', async (t) => {
   const [from, to] = await twins(
     [blind('Wide'), blind('Strict'), blind('NoKey', { x: 'integer' }), blind('Counter'), blind('Select')],

@@ -4,8 +4,9 @@
  *
  * @see sqlite-read.ts
  */
-import { FormatError, RestoreError } from '../../errors.ts';
+import { RestoreError } from '../../errors.ts';
 import type { Cell, EntityCounts, TablePlan, TableWriter } from '../driver.ts';
+import { noKey, wrongLength } from '../target-errors.ts';
 import { type BoundRow, RowBatches } from './sqlite-batches.ts';
 import type { SqliteTable } from './sqlite-catalog.ts';
 import { decodeCell, type Form, showCell } from './sqlite-cells.ts';
@@ -14,6 +15,7 @@ import { DeferredRows } from './sqlite-deferred.ts';
 import { restoreError, uniqueClash } from './sqlite-errors.ts';
 import { ident, qualified } from './sqlite-sql.ts';
 
+const COLUMNS_A_GROUP = 100;
 /** Statements kept prepared: one for plain values and a few for rows with casts. */
 const MAX_STATEMENTS = 32;
 
@@ -261,7 +263,11 @@ export class SqliteTableWriter implements TableWriter {
     const differs = rest.map(
       (c) => `old.${c} COLLATE BINARY IS NOT ${name}.${c} OR typeof(old.${c}) <> typeof(${name}.${c})`,
     );
-    return { differs: differs.join(' OR '), set: rest.map((c) => `${c} = ${name}.${c}`).join(', ') };
+    // In groups: a chain of OR is as deep as it is long, and SQLite's default limit of depth is 1000.
+    const groups: string[] = [];
+    for (let i = 0; i < differs.length; i += COLUMNS_A_GROUP)
+      groups.push(`(${differs.slice(i, i + COLUMNS_A_GROUP).join(' OR ')})`);
+    return { differs: groups.join(' OR '), set: rest.map((c) => `${c} = ${name}.${c}`).join(', ') };
   }
 
   #forget(): void {
@@ -302,14 +308,6 @@ async function countRows(db: SqliteHandle, table: { schema?: string; table: stri
   return Number(row?.[0]);
 }
 
-function noKey(plan: TablePlan): RestoreError {
-  return new RestoreError(
-    'ERR_RESTORE_NO_PRIMARY_KEY',
-    `The table "${plan.target.table}" has no primary key in common with the backup and already holds rows, so they cannot be merged. Restore with mode "flush", or leave it out with "except".`,
-    { facts: { table: plan.target.table, entities: plan.source.entities } },
-  );
-}
-
 function nullKey(plan: TablePlan, row: string): RestoreError {
   return new RestoreError(
     'ERR_RESTORE_NULL_KEY',
@@ -323,13 +321,6 @@ function textEncoding(plan: TablePlan, row: string): RestoreError {
     'ERR_RESTORE_TEXT_ENCODING',
     `The row ${row} of the table "${plan.target.table}" holds text that is not well-formed, as bytes that only fit a database with the source's "PRAGMA encoding". Create the target with that encoding and restore again. Nothing was changed.`,
     { facts: { table: plan.target.table, row } },
-  );
-}
-
-function wrongLength(plan: TablePlan, length: number): FormatError {
-  return new FormatError(
-    'ERR_FORMAT_ROW',
-    `A row of the table "${plan.source.table}" has ${length} cells where the backup's schema says ${plan.columns.length}. Validate the backup.`,
   );
 }
 
