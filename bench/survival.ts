@@ -6,7 +6,7 @@
  * Run: node --import=tsx bench/survival.ts [sizes, default 10KiB,4MiB,256MiB] [most trials a cell, 100] [seconds a cell, 20] [seed, 1] [regular expression of kinds' names] [columns]
  * Columns: interleaved,tandem,half,split,with,par2,ancestor (default: all).
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { ContainerReader } from '../lib/container/reader.ts';
@@ -40,6 +40,15 @@ interface Original {
 /** What one trial came to: nothing lost, or why, and the share of the blocks that is still to be had. */
 type Trial = { lost?: undefined } | { lost: string; share: number };
 
+/** `readFileSync` ends at 2 GiB. */
+function readWhole(path: string): Buffer {
+  const bytes = Buffer.allocUnsafe(statSync(path).size);
+  const file = openSync(path, 'r');
+  for (let at = 0; at < bytes.length; ) at += readSync(file, bytes, at, Math.min(MiB, bytes.length - at), at);
+  closeSync(file);
+  return bytes;
+}
+
 async function original(folder: string, size: number, layout: 'interleaved' | 'tandem' | 'split'): Promise<Original> {
   const [output, mirror] = [join(folder, 'original.dbs'), join(folder, 'mirror.dbs')];
   const random = new Random(`original ${size}`);
@@ -48,7 +57,7 @@ async function original(folder: string, size: number, layout: 'interleaved' | 't
   };
   const options = layout === 'split' ? { mirror } : { layout };
   await sealStream(Readable.from(content()), 'passphrase', { output, force: true, ...options });
-  const files = (layout === 'split' ? [output, mirror] : [output]).map((path) => readFileSync(path));
+  const files = (layout === 'split' ? [output, mirror] : [output]).map(readWhole);
   for (const path of [output, mirror]) rmSync(path, { force: true });
   const reader = await ContainerReader.open([bufferSource(files[0]!)]);
   const payloads: Buffer[] = [];
