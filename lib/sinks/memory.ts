@@ -28,6 +28,7 @@ export class MemoryDestination implements Destination {
   readonly name = 'memory:';
   readonly #files = new Map<string, { bytes: Buffer; modified: Date }>();
   readonly #readsBack: boolean;
+  #clock = 0;
 
   constructor(options: { readsBack?: boolean } = {}) {
     this.#readsBack = options.readsBack ?? true;
@@ -44,7 +45,9 @@ export class MemoryDestination implements Destination {
         refuse();
         return memoryWriter(this.#readsBack, (bytes) => {
           refuse();
-          this.#files.set(name, { bytes, modified: new Date() });
+          // Two of one name are told apart by their times, and a memory is faster than a clock of milliseconds.
+          this.#clock = Math.max(Date.now(), this.#clock + 1);
+          this.#files.set(name, { bytes, modified: new Date(this.#clock) });
         });
       },
     };
