@@ -75,3 +75,8 @@ export function showCell(cell: Cell | undefined): string {
   if (typeof cell === 'object') return String(Object.values(cell)[0]);
   return typeof cell === 'string' && cell.length > 60 ? `${cell.slice(0, 60)}...` : String(cell);
 }
+
+/** The cell of a REAL. @param value as text where it is an infinity that a libSQL server sent: see `finite` */
+export function realCell(value: number | string): string {
+  return `{"r":"${Object.is(value, -0) ? '-0' : String(value)}"}`;
+}

@@ -10,9 +10,10 @@
  */
 import type { ColumnSchema, TableSchema } from '../../format/items.ts';
 import type { SqliteTable } from './sqlite-catalog.ts';
+import { realCell } from './sqlite-cells.ts';
 import type { SqliteHandle } from './sqlite-connection.ts';
 import { isTooBig } from './sqlite-remote-errors.ts';
-import { finite, ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
+import { chain, finite, ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
 
 const HOLE = 1;
 const HEX = 2;
@@ -27,8 +28,6 @@ const LARGE_ROW = 2048;
 const REMOTE_MANY = 4;
 /** The part of a page's rows that are large, beyond which the next page is read row by row at once. */
 const MANY = 1 / 4;
-/** SQLite's default limit of an expression's depth is 1000, and each column takes two levels. */
-const COLUMNS_A_GROUP = 100;
 /** Half of SQLite's default limit for a statement. */
 const LONGEST = 500_000;
 
@@ -94,10 +93,7 @@ function cellSql(column: ColumnSchema, at: number, rowid: string, remote: boolea
 
 function lineSql(columns: ColumnSchema[], rowid: string, remote: boolean): string {
   const cells = columns.map((column, i) => cellSql(column, i, rowid, remote));
-  const groups: string[] = [];
-  for (let i = 0; i < cells.length; i += COLUMNS_A_GROUP)
-    groups.push(`(${cells.slice(i, i + COLUMNS_A_GROUP).join("||','||")})`);
-  return `'['||${groups.join("||','||")}||']'`;
+  return `'['||${chain(cells, "||','||")}||']'`;
 }
 
 /** Reads rows one by one. @param where what ends the SELECT; @param single it is one row */
@@ -225,7 +221,7 @@ function* fill(lines: Buffer, count: number, reals: Map<string, unknown[]>): Gen
     } else {
       const end = lines.indexOf(byte, at + 1);
       const inside = lines.toString('latin1', at + 1, end);
-      parts.push(lines.subarray(done, at), Buffer.from(byte === HEX ? blobCell(inside) : realCell(inside, reals)));
+      parts.push(lines.subarray(done, at), Buffer.from(byte === HEX ? blobCell(inside) : fillReal(inside, reals)));
       done = end + 1;
       at = end;
     }
@@ -237,10 +233,9 @@ function blobCell(hex: string): string {
   return `{"b":"${Buffer.from(hex, 'hex').toString('base64')}"}`;
 }
 
-function realCell(place: string, reals: Map<string, unknown[]>): string {
+function fillReal(place: string, reals: Map<string, unknown[]>): string {
   const [column, rowid] = place.split(':') as [string, string];
   const value = reals.get(rowid)?.[Number(column)];
-  if (typeof value === 'string') return `{"r":"${value}"}`; // an infinity: see `finite`
-  if (typeof value !== 'number') throw new Error(`no REAL in row ${rowid}`);
-  return `{"r":"${Object.is(value, -0) ? '-0' : String(value)}"}`;
+  if (typeof value !== 'number' && typeof value !== 'string') throw new Error(`no REAL in row ${rowid}`);
+  return realCell(value);
 }

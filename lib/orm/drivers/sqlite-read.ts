@@ -11,11 +11,12 @@ import { isUtf8 } from 'node:buffer';
 import type { ColumnSchema, TableSchema } from '../../format/items.ts';
 import type { ReadOptions, RowBatch } from '../driver.ts';
 import type { SqliteTable } from './sqlite-catalog.ts';
+import { realCell } from './sqlite-cells.ts';
 import type { SqliteHandle } from './sqlite-connection.ts';
 import { pagedTable, readPages, rowidName } from './sqlite-pages.ts';
 import { pieces } from './sqlite-remote-read.ts';
 import { repairLine } from './sqlite-repair.ts';
-import { finite, ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
+import { chain, finite, ident, MAX_SAFE, qualified } from './sqlite-sql.ts';
 
 /** Marks where a REAL or BLOB cell belongs. */
 const HOLE = 1;
@@ -25,11 +26,11 @@ const TEXT_HOLE = 2;
 const LONE = /\p{Cs}/u;
 const NEWLINE = Buffer.from('\n');
 const BATCH = 256 * 1024;
-/** SQLite's default limit of an expression's depth is 1000, and each column takes two levels. */
-const COLUMNS_A_GROUP = 100;
 
+/** What the database keeps TEXT as, where that is not UTF-8. */
+type Utf16 = false | 'le' | 'be';
 /** False: in the line. Else beside it, in this encoding; from a libSQL server, whose values have a limit that escapes may pass, `utf8`. */
-type TextBeside = false | 'utf8' | 'le' | 'be';
+type TextBeside = Utf16 | 'utf8';
 
 function cellSql(column: ColumnSchema, beside: TextBeside): string {
   const q = ident(column.name);
@@ -44,16 +45,8 @@ function cellSql(column: ColumnSchema, beside: TextBeside): string {
 }
 
 function lineSql(columns: ColumnSchema[], beside: TextBeside): string {
-  const groups: string[] = [];
-  for (let i = 0; i < columns.length; i += COLUMNS_A_GROUP) {
-    groups.push(
-      `(${columns
-        .slice(i, i + COLUMNS_A_GROUP)
-        .map((column) => cellSql(column, beside))
-        .join("||','||")})`,
-    );
-  }
-  return `CAST('['||${groups.join("||','||")}||']' AS BLOB)`;
+  const cells = columns.map((column) => cellSql(column, beside));
+  return `CAST('['||${chain(cells, "||','||")}||']' AS BLOB)`;
 }
 
 /** The query of one table: the line, the cells beside it, the keys. Every result column has its own name. */
@@ -82,8 +75,7 @@ function rowsSql(
 
 /** A REAL or BLOB cell. */
 function encodeBeside(value: unknown): string {
-  if (typeof value === 'number') return `{"r":"${Object.is(value, -0) ? '-0' : String(value)}"}`;
-  if (typeof value === 'string') return `{"r":"${value}"}`; // an infinity: see `finite`
+  if (typeof value === 'number' || typeof value === 'string') return realCell(value);
   return `{"b":"${bytes(value).toString('base64')}"}`;
 }
 
@@ -134,7 +126,7 @@ export async function* readRows(
   db: SqliteHandle,
   table: TableSchema,
   catalog: SqliteTable,
-  utf16: false | 'le' | 'be',
+  utf16: Utf16,
   options: ReadOptions = {},
 ): AsyncGenerator<RowBatch> {
   const paged = utf16 || options.keyColumns?.length ? null : pagedTable(table, catalog, db.flavour === 'remote');
@@ -182,7 +174,7 @@ async function* anyRows(
   db: SqliteHandle,
   table: TableSchema,
   catalog: SqliteTable,
-  utf16: false | 'le' | 'be',
+  utf16: Utf16,
   options: ReadOptions,
   where = '',
   single = false,
@@ -233,7 +225,7 @@ async function* scanRows(
   if (lines.length) yield take();
 }
 
-function keyText(value: unknown, utf16: false | 'le' | 'be'): string | null {
+function keyText(value: unknown, utf16: Utf16): string | null {
   if (value === null || value === undefined) return null;
   return utf16 ? decodeUtf16(bytes(value), utf16) : bytes(value).toString();
 }

@@ -32,3 +32,14 @@ export function affinity(type: string): 'INTEGER' | 'TEXT' | 'BLOB' | 'REAL' | '
   if (t.includes('REAL') || t.includes('FLOA') || t.includes('DOUB')) return 'REAL';
   return 'NUMERIC';
 }
+
+/** Terms in one expression. A chain is as deep as it is long, and SQLite's default limit of depth is 1000: a column takes two levels. */
+const TERMS_A_GROUP = 100;
+
+/** A chain of any number of terms, in groups. @param operator with the spaces that it needs */
+export function chain(terms: string[], operator: string): string {
+  const groups: string[] = [];
+  for (let i = 0; i < terms.length; i += TERMS_A_GROUP)
+    groups.push(`(${terms.slice(i, i + TERMS_A_GROUP).join(operator)})`);
+  return groups.join(operator);
+}

@@ -13,9 +13,8 @@ import { decodeCell, type Form, showCell } from './sqlite-cells.ts';
 import type { Bind, SqliteHandle, SqliteStatement } from './sqlite-connection.ts';
 import { DeferredRows } from './sqlite-deferred.ts';
 import { restoreError, uniqueClash } from './sqlite-errors.ts';
-import { ident, qualified } from './sqlite-sql.ts';
+import { chain, ident, qualified } from './sqlite-sql.ts';
 
-const COLUMNS_A_GROUP = 100;
 /** Statements kept prepared: one for plain values and a few for rows with casts. */
 const MAX_STATEMENTS = 32;
 
@@ -263,11 +262,7 @@ export class SqliteTableWriter implements TableWriter {
     const differs = rest.map(
       (c) => `old.${c} COLLATE BINARY IS NOT ${name}.${c} OR typeof(old.${c}) <> typeof(${name}.${c})`,
     );
-    // In groups: a chain of OR is as deep as it is long, and SQLite's default limit of depth is 1000.
-    const groups: string[] = [];
-    for (let i = 0; i < differs.length; i += COLUMNS_A_GROUP)
-      groups.push(`(${differs.slice(i, i + COLUMNS_A_GROUP).join(' OR ')})`);
-    return { differs: groups.join(' OR '), set: rest.map((c) => `${c} = ${name}.${c}`).join(', ') };
+    return { differs: chain(differs, ' OR '), set: rest.map((c) => `${c} = ${name}.${c}`).join(', ') };
   }
 
   #forget(): void {
