@@ -1,6 +1,6 @@
 /** Turns what users name as a backup into random access, and secrets into keys. */
 import { Readable } from 'node:stream';
-import type { How } from './container/block-reader.ts';
+import type { How } from './container/block.ts';
 import {
   DerivedPassphrase,
   type OpenedKeys,

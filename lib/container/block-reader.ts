@@ -7,53 +7,21 @@ import { decodeColumns, recoverRows } from '../erasure/rows.ts';
 import { groupSize, parityCount } from '../format/group.ts';
 import { FINAL, FULL_PAYLOAD, FULL_ROWS, GROUP, PAGE, PARITY_ROWS, RecordType } from '../format/limits.ts';
 import { blockShape, type PageFields } from '../format/page.ts';
+import {
+  type How,
+  isWhole,
+  type Remains,
+  type Replica,
+  type RowsType,
+  type Shape,
+  type StateOfReplica,
+  type Whole,
+} from './block.ts';
 import { collectRows, type RowsAt, readRows } from './copies.ts';
 import { huntRows } from './hunt.ts';
 import { IndexReader } from './index-reader.ts';
 import { isExactPage, pageAt, parsePage } from './pages.ts';
 import type { Extent, RecordMap } from './record-map.ts';
-
-export type RowsType = typeof RecordType.DATA | typeof RecordType.PARITY;
-/** How a block was had: of what stood in its copies, or rebuilt. */
-export type How = 'copy' | 'rows' | 'columns' | 'outer';
-
-/** What is known of a block that could not be healed from its own copies. */
-export interface Remains {
-  type: RowsType;
-  sequence: number;
-  shape: Shape;
-  /** k + 16 rows; meaningful where `good`. 1 MiB of the holder's own. */
-  rows: Buffer;
-  good: boolean[];
-  hashes: Buffer[];
-  crcs: Uint32Array | undefined;
-}
-
-export interface Shape {
-  /** Of the payload. */
-  length: number;
-  final: boolean;
-  k: number;
-  m: number;
-  rowLength: number;
-  recordLength: number;
-}
-
-/** A payload, a view of the buffer that the caller gave. */
-export interface Whole {
-  payload: Buffer;
-  final: boolean;
-  how: How;
-}
-
-/** Which copy of a block, of which source. */
-export interface Replica {
-  map: RecordMap;
-  copy: 0 | 1;
-}
-
-/** What one replica is worth by itself: `page` where its rows are good and something else of the record is not as it was written. */
-export type StateOfReplica = { state: 'damaged'; page?: undefined } | { state: 'good' | 'page'; page: PageFields };
 
 /** Reads and heals blocks. Memory: 3 MiB of work space, allocated when something is first healed. */
 export class BlockReader {
@@ -405,30 +373,4 @@ export class BlockReader {
   #hash(page: PageFields, payload: Buffer): Buffer {
     return blockHash(this.fileId, page.type, page.sequence, page.flags, payload);
   }
-}
-
-/** The body of a HEADER, INDEX or END record at an offset, if all its pages are there and its hash fits. */
-export async function readBody(
-  map: RecordMap,
-  offset: number,
-  type: RecordType,
-  sequence: number | null,
-  fileId: Buffer,
-): Promise<Buffer | null> {
-  const first = (await pageAt(map.source, offset))?.fields;
-  const fits = (f: PageFields | undefined, i: number) =>
-    f?.type === type && f.page === i && (sequence === null || f.sequence === sequence) && f.fileId.equals(fileId);
-  if (!first?.body || !fits(first, 0) || first.pages > 8) return null;
-  const slices = [first.body];
-  for (let i = 1; i < first.pages; i++) {
-    const next = (await pageAt(map.source, offset + i * PAGE))?.fields;
-    if (!next?.body || !fits(next, i)) return null;
-    slices.push(next.body);
-  }
-  const body = Buffer.concat(slices);
-  return blockHash(fileId, type, first.sequence, first.flags, body).equals(first.hash) ? body : null;
-}
-
-export function isWhole(result: Whole | Remains): result is Whole {
-  return 'payload' in result;
 }

@@ -5,7 +5,7 @@ import { groupSize, indexShape, parityCount } from '../format/group.ts';
 import { FINAL, FULL_RECORD, GROUP, PAGE, RecordType } from '../format/limits.ts';
 import { bodyPages } from '../format/page.ts';
 import type { Slot } from '../memory.ts';
-import type { Replica } from './block-reader.ts';
+import type { Replica } from './block.ts';
 import { exactPageAt } from './pages.ts';
 import type { ContainerReader, ReadBlock } from './reader.ts';
 import type { RecordMap } from './record-map.ts';

@@ -1,6 +1,6 @@
 /** The rows of a block from wherever copies of them stand. */
 import { crc32 } from 'node:zlib';
-import type { Remains } from './block-reader.ts';
+import type { Remains } from './block.ts';
 import type { ByteSource } from './source.ts';
 
 /** Where the rows of one copy may begin. Not necessarily within the source. */

@@ -6,7 +6,8 @@ import { OuterRecovery } from '../erasure/outer.ts';
 import { groupSize, parityCount } from '../format/group.ts';
 import { FULL_PAYLOAD, FULL_RECORD, GROUP, RecordType, ROW_UNIT } from '../format/limits.ts';
 import { blockShape } from '../format/page.ts';
-import { type BlockReader, isWhole, type Remains, type Whole } from './block-reader.ts';
+import { isWhole, type Remains, type Whole } from './block.ts';
+import type { BlockReader } from './block-reader.ts';
 
 /** Row lengths are multiples of 512, so what is known is counted in units of that. */
 const UNITS = FULL_PAYLOAD / ROW_UNIT;

@@ -4,7 +4,7 @@ import { DamageError, FormatError } from '../errors.ts';
 import { type End, type Header, readEnd, readHeader } from '../format/header.ts';
 import { countOf } from '../format/layout.ts';
 import { FULL_PAYLOAD, GROUP, MAJOR, PAGE, RecordType } from '../format/limits.ts';
-import { readBody } from './block-reader.ts';
+import { readBody } from './body.ts';
 import { pageAt } from './pages.ts';
 import { RecordMap } from './record-map.ts';
 import { type FoundRecord, scan } from './scan.ts';
